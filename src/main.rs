@@ -1,0 +1,3 @@
+//! The binary `weft`.
+
+fn main() {}

@@ -1,0 +1,15 @@
+//! What of MCP the mesh understands, and what it only carries.
+//!
+//! The envelope is read, the rest stays the bytes that came: unknown fields, key order and number
+//! spelling survive every hop, because nothing is written anew that is only carried.
+
+pub mod envelope;
+pub mod fault;
+pub mod framing;
+mod head;
+pub mod method;
+pub mod version;
+
+pub use envelope::{Request, Response};
+pub use fault::Fault;
+pub use method::Method;

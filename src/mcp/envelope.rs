@@ -1,0 +1,381 @@
+//! The JSON-RPC envelope: read in one pass, carried as the bytes that came.
+//!
+//! A [`Request`] or a [`Response`] is a body and the places in it that somebody may have to know:
+//! the id, the method, the name, `_meta`. To change one of them, the body is spliced
+//! ([`splice`]); the rest is not touched.
+
+use std::{borrow::Cow, ops::Range};
+
+use bytes::Bytes;
+use serde_json::value::RawValue;
+
+use super::{
+    Method,
+    head::{RequestHead, ResponseHead},
+    method::MethodError,
+};
+
+/// Why a body is no envelope.
+#[derive(Debug, thiserror::Error)]
+pub enum EnvelopeError {
+    /// Not JSON at all.
+    #[error("the body is not JSON: {0}")]
+    Json(serde_json::Error),
+    /// JSON, but not what JSON-RPC 2.0 asks for.
+    #[error("the body is no JSON-RPC 2.0 {what}: {why}")]
+    Shape {
+        /// `request` or `response`.
+        what: &'static str,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// A method that can't stand in a subject.
+    #[error(transparent)]
+    Method(#[from] MethodError),
+}
+
+impl EnvelopeError {
+    fn from_json(what: &'static str, error: serde_json::Error) -> Self {
+        if error.is_data() {
+            Self::Shape {
+                what,
+                why: error.to_string(),
+            }
+        } else {
+            Self::Json(error)
+        }
+    }
+
+    fn shape(what: &'static str, why: &str) -> Self {
+        Self::Shape {
+            what,
+            why: why.to_owned(),
+        }
+    }
+}
+
+/// A request, or a notification where it has no id.
+#[derive(Clone, Debug)]
+pub struct Request {
+    body: Bytes,
+    method: Method,
+    name: Option<String>,
+    id: Option<Range<usize>>,
+    meta: Option<Range<usize>>,
+}
+
+impl Request {
+    /// Reads a body.
+    ///
+    /// # Errors
+    /// [`EnvelopeError`]: not JSON, not a request (an array, a missing or doubled member, an id
+    /// that is neither a string nor an integer), or a method that can't stand in a subject.
+    pub fn parse(body: Bytes) -> Result<Self, EnvelopeError> {
+        let at = |part: &str| span(&body, part);
+        let (method, name, id, meta) = {
+            let text = utf8(&body, "request")?;
+            let head: RequestHead<'_> = serde_json::from_str(text)
+                .map_err(|error| EnvelopeError::from_json("request", error))?;
+            let method = Method::new(&head.method)?;
+            let name = match (method.name_field(), head.params.as_ref()) {
+                (Some("name"), Some(params)) => params.name.clone(),
+                (Some("uri"), Some(params)) => params.uri.clone(),
+                (Some(_), Some(params)) => params.task_id.clone(),
+                _ => None,
+            };
+            if method.name_field().is_some() && name.as_deref().is_none_or(str::is_empty) {
+                let field = method.name_field().unwrap_or_default();
+                return Err(EnvelopeError::shape(
+                    "request",
+                    &format!("`params.{field}` is missing or empty"),
+                ));
+            }
+            let meta = head
+                .params
+                .as_ref()
+                .and_then(|params| params.meta)
+                .map(|raw| at(raw.get()));
+            (
+                method,
+                name.map(Cow::into_owned),
+                head.id.map(|raw| at(raw.get())),
+                meta,
+            )
+        };
+        Ok(Self {
+            body,
+            method,
+            name,
+            id,
+            meta,
+        })
+    }
+
+    /// The bytes as they came.
+    #[must_use]
+    pub const fn body(&self) -> &Bytes {
+        &self.body
+    }
+
+    /// The method.
+    #[must_use]
+    pub const fn method(&self) -> &Method {
+        &self.method
+    }
+
+    /// The tool, prompt, URI or task that the request is about, where its method has one.
+    #[must_use]
+    pub fn name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
+    /// The id as it was spelt; `None` for a notification.
+    #[must_use]
+    pub fn id(&self) -> Option<&str> {
+        self.id.clone().map(|at| slice(&self.body, at))
+    }
+
+    /// `params` as it was spelt.
+    #[must_use]
+    pub fn params(&self) -> Option<&str> {
+        self.params_span().map(|at| slice(&self.body, at))
+    }
+
+    /// `params._meta` as it was spelt.
+    #[must_use]
+    pub fn meta(&self) -> Option<&str> {
+        self.meta.clone().map(|at| slice(&self.body, at))
+    }
+
+    /// Where `params._meta` stands in the body.
+    #[must_use]
+    pub fn meta_span(&self) -> Option<Range<usize>> {
+        self.meta.clone()
+    }
+
+    /// Where `params` stands in the body. Looked for when asked: the hot path needs it not.
+    #[must_use]
+    pub fn params_span(&self) -> Option<Range<usize>> {
+        #[derive(serde::Deserialize)]
+        struct Whole<'a> {
+            #[serde(borrow)]
+            params: Option<&'a RawValue>,
+        }
+        let whole: Whole<'_> = serde_json::from_slice(&self.body).ok()?;
+        whole.params.map(|raw| span(&self.body, raw.get()))
+    }
+
+    /// Where the id stands in the body.
+    #[must_use]
+    pub fn id_span(&self) -> Option<Range<usize>> {
+        self.id.clone()
+    }
+}
+
+/// A response: a result or an error.
+#[derive(Clone, Debug)]
+pub struct Response {
+    body: Bytes,
+    id: Option<Range<usize>>,
+    part: Part,
+}
+
+#[derive(Clone, Debug)]
+enum Part {
+    Result(Range<usize>),
+    Error(Range<usize>),
+}
+
+impl Response {
+    /// Reads a body.
+    ///
+    /// # Errors
+    /// [`EnvelopeError`]: not JSON, or neither a result nor an error, or both.
+    pub fn parse(body: Bytes) -> Result<Self, EnvelopeError> {
+        let (id, part) = {
+            let text = utf8(&body, "response")?;
+            let head: ResponseHead<'_> = serde_json::from_str(text)
+                .map_err(|error| EnvelopeError::from_json("response", error))?;
+            let at = |raw: &RawValue| span(&body, raw.get());
+            let part = match (head.result, head.error) {
+                (Some(result), None) => Part::Result(at(result)),
+                (None, Some(error)) => Part::Error(at(error)),
+                (Some(_), Some(_)) => {
+                    return Err(EnvelopeError::shape("response", "both result and error"));
+                }
+                (None, None) => {
+                    return Err(EnvelopeError::shape("response", "neither result nor error"));
+                }
+            };
+            (head.id.map(at), part)
+        };
+        Ok(Self { body, id, part })
+    }
+
+    /// The bytes as they came.
+    #[must_use]
+    pub const fn body(&self) -> &Bytes {
+        &self.body
+    }
+
+    /// Gives the bytes away.
+    #[must_use]
+    pub fn into_body(self) -> Bytes {
+        self.body
+    }
+
+    /// The id as it was spelt.
+    #[must_use]
+    pub fn id(&self) -> Option<&str> {
+        self.id.clone().map(|at| slice(&self.body, at))
+    }
+
+    /// The result as it was spelt; `None` for an error.
+    #[must_use]
+    pub fn result(&self) -> Option<&str> {
+        match &self.part {
+            Part::Result(at) => Some(slice(&self.body, at.clone())),
+            Part::Error(_) => None,
+        }
+    }
+
+    /// The error as it was spelt; `None` for a result.
+    #[must_use]
+    pub fn error(&self) -> Option<&str> {
+        match &self.part {
+            Part::Error(at) => Some(slice(&self.body, at.clone())),
+            Part::Result(_) => None,
+        }
+    }
+
+    /// Where the result stands in the body; `None` for an error.
+    #[must_use]
+    pub fn result_span(&self) -> Option<Range<usize>> {
+        match &self.part {
+            Part::Result(at) => Some(at.clone()),
+            Part::Error(_) => None,
+        }
+    }
+
+    /// Where the id stands in the body.
+    #[must_use]
+    pub fn id_span(&self) -> Option<Range<usize>> {
+        self.id.clone()
+    }
+}
+
+/// The body with some places replaced. The edits stand in ascending order and do not overlap.
+#[must_use]
+pub fn splice(body: &[u8], edits: &[(Range<usize>, &str)]) -> Vec<u8> {
+    let more: usize = edits.iter().map(|(_, text)| text.len()).sum();
+    let mut out = Vec::with_capacity(body.len() + more + 1);
+    let mut from = 0;
+    for (at, text) in edits {
+        out.extend_from_slice(&body[from..at.start]);
+        out.extend_from_slice(text.as_bytes());
+        from = at.end;
+    }
+    out.extend_from_slice(&body[from..]);
+    out
+}
+
+fn utf8<'a>(body: &'a [u8], what: &'static str) -> Result<&'a str, EnvelopeError> {
+    std::str::from_utf8(body).map_err(|_| EnvelopeError::shape(what, "it is not UTF-8"))
+}
+
+/// Where `part`, a slice of `body`, stands in it.
+fn span(body: &[u8], part: &str) -> Range<usize> {
+    let start = part.as_ptr() as usize - body.as_ptr() as usize;
+    start..start + part.len()
+}
+
+fn slice(body: &[u8], at: Range<usize>) -> &str {
+    std::str::from_utf8(&body[at]).expect("the whole body was checked to be UTF-8")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(text: &str) -> Result<Request, EnvelopeError> {
+        Request::parse(Bytes::copy_from_slice(text.as_bytes()))
+    }
+
+    #[test]
+    fn a_request_is_read_and_carried() {
+        let text = r#"{"x":[1e400],"jsonrpc":"2.0","id":"a\n","method":"tools/call","params":{"_meta":{"progressToken":1},"name":"t","arguments":{"n":18446744073709551617}}}"#;
+        let read = request(text).expect("a request");
+        assert_eq!(read.method(), &Method::TOOLS_CALL);
+        assert_eq!(read.name(), Some("t"));
+        assert_eq!(read.id(), Some(r#""a\n""#));
+        assert_eq!(read.meta(), Some(r#"{"progressToken":1}"#));
+        assert_eq!(read.body(), text.as_bytes());
+        let id = read.id_span().expect("an id");
+        let changed = splice(read.body(), &[(id, "7")]);
+        assert_eq!(changed, text.replace(r#""a\n""#, "7").into_bytes());
+    }
+
+    #[test]
+    fn what_is_no_request_is_refused() {
+        for (text, why) in [
+            (r#"["tools/call",1]"#, "invalid type"),
+            (r#"{"jsonrpc":"2.0"}"#, "`method` is missing"),
+            (r#"{"method":"ping"}"#, "`jsonrpc` is missing"),
+            (r#"{"jsonrpc":"1.0","method":"ping"}"#, "not \"2.0\""),
+            (
+                r#"{"jsonrpc":"2.0","Method":"ping"}"#,
+                "`method` is missing",
+            ),
+            (
+                r#"{"jsonrpc":"2.0","method":"a","\u006dethod":"b"}"#,
+                "stands twice",
+            ),
+            (
+                r#"{"jsonrpc":"2.0","id":null,"method":"a"}"#,
+                "neither a string",
+            ),
+            (
+                r#"{"jsonrpc":"2.0","id":1.5,"method":"a"}"#,
+                "neither a string",
+            ),
+            (
+                r#"{"jsonrpc":"2.0","id":{},"method":"a"}"#,
+                "neither a string",
+            ),
+            (
+                r#"{"jsonrpc":"2.0","method":"a","params":[1]}"#,
+                "as an object",
+            ),
+            (
+                r#"{"jsonrpc":"2.0","method":"tools/call","params":{}}"#,
+                "`params.name` is missing",
+            ),
+            (
+                r#"{"jsonrpc":"2.0","method":"tools/call"}"#,
+                "`params.name` is missing",
+            ),
+            (r#"{"jsonrpc":"2.0","method":"a.b"}"#, "no method"),
+        ] {
+            let error = request(text).expect_err(text).to_string();
+            assert!(error.contains(why), "{text}: {error}");
+        }
+        for text in ["", "{", "\u{feff}{}", r#"{"jsonrpc":"2.0","method":"a"} x"#] {
+            assert!(
+                matches!(request(text), Err(EnvelopeError::Json(_))),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn responses_are_told_apart() {
+        let read = |text: &str| Response::parse(Bytes::copy_from_slice(text.as_bytes()));
+        let ok = read(r#"{"result":{"a":1},"jsonrpc":"2.0","id":3}"#).expect("a result");
+        assert_eq!((ok.id(), ok.result()), (Some("3"), Some(r#"{"a":1}"#)));
+        let bad =
+            read(r#"{"jsonrpc":"2.0","id":3,"error":{"code":1,"message":"m"}}"#).expect("an error");
+        assert_eq!(bad.error(), Some(r#"{"code":1,"message":"m"}"#));
+        assert!(read(r#"{"jsonrpc":"2.0","id":3}"#).is_err());
+        assert!(read(r#"{"jsonrpc":"2.0","id":3,"result":1,"error":2}"#).is_err());
+    }
+}

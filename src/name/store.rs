@@ -1,0 +1,10 @@
+//! Names of streams and buckets. The control plane alone opens them.
+
+/// Issued tokens: who, what, until when, revoked or not.
+pub const TOKENS: &str = "WEFT_TOKENS";
+/// Servers and their instances, as their heartbeats told.
+pub const SERVERS: &str = "WEFT_SERVERS";
+
+/// The prefix under which a member reaches the JetStream API: under `$JS.API` the broker itself
+/// would answer first, "JetStream not enabled for account".
+pub const API_PREFIX: &str = "weft.v1.js";
