@@ -1,6 +1,8 @@
 #![doc = include_str!("../docs/lib.md")]
 
+pub mod broker;
 pub mod call;
+pub mod child;
 pub mod error;
 pub mod mcp;
 pub mod name;
