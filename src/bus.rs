@@ -1,0 +1,24 @@
+//! The bus: calls over NATS. With `control` the only place that says `async_nats`.
+//!
+//! A [`Link`] is one member's connection, supervised and rebuilt. [`Remote`] sends calls over it
+//! and is a `Service<Call>`; [`serve()`] takes calls from it and hands them to one. Neither knows a
+//! policy: who may call, and for how long, is decided in the stacks above and below.
+
+pub mod bare;
+pub mod connect;
+mod delivery;
+pub mod fault;
+mod inbox;
+mod link;
+pub mod micro;
+mod parts;
+mod remote;
+mod serve;
+mod wire;
+
+pub use connect::{Auth, Options, Tls};
+pub use delivery::Deliveries;
+pub use link::{Link, LinkState};
+pub use parts::Bounds;
+pub use remote::Remote;
+pub use serve::{Limits, Reach, ServeOptions, Served, serve};

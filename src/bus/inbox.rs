@@ -1,0 +1,439 @@
+//! Where the answers of one connection's calls wait: our own multiplexer.
+//!
+//! The library's leaks an entry per timed-out request and knows one answer only. Ours has one
+//! wildcard subscription; its reader never waits. The map is behind a lock that is held for one
+//! look-up: an owner task would cost every call a hop more.
+
+use std::{
+    collections::{HashMap, VecDeque, hash_map},
+    future::poll_fn,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Poll, Waker},
+};
+
+use async_nats::{Message, StatusCode, Subject};
+
+use super::wire;
+use crate::{
+    error::{Error, Kind},
+    name::{CallId, header, header::Frame, subject::PROBE},
+};
+
+/// Calls under way on one connection.
+pub(super) const CALLS_MAX: usize = 8192;
+/// Frames of one call that wait for a slow reader: notifications, and as many of all else.
+const FRAMES_MAX: usize = 64;
+/// Bytes of one call's frames that wait: of notifications, and as many of all else.
+const FRAME_BYTES_MAX: usize = 4 << 20;
+
+/// The calls of one connection that wait for an answer.
+#[derive(Debug, Default)]
+pub(super) struct Pending {
+    calls: Mutex<HashMap<CallId, Arc<Inbox>>>,
+}
+
+/// What a call waits for.
+#[derive(Debug)]
+pub(super) enum Heard {
+    /// A frame before the end.
+    Frame(Frame, Message),
+    /// The end.
+    Terminal(Message),
+    /// Nobody listens on the call's subject.
+    NoResponders,
+    /// The broker does not let us publish there.
+    Denied,
+    /// The connection went.
+    Lost,
+}
+
+/// Where one call's answers wait.
+#[derive(Debug)]
+pub(super) struct Inbox {
+    /// The subject that the call was published to.
+    subject: Subject,
+    /// The subject that its answers come to.
+    reply: Subject,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    frames: VecDeque<(Frame, Message)>,
+    /// Notifications that wait. What finds no room is a gap in their numbers: the reader tells it.
+    told: Load,
+    /// Parts and the like that wait, counted apart: a flood of notifications costs no part.
+    carried: Load,
+    /// In a slot of its own: a full queue of frames never costs the answer.
+    end: Option<Heard>,
+    /// Whether the end came: what comes behind it is no part of the answer.
+    ended: bool,
+    waker: Option<Waker>,
+}
+
+#[derive(Debug, Default)]
+struct Load {
+    frames: usize,
+    bytes: usize,
+}
+
+impl Pending {
+    /// A place for a call's answers; it is gone when the ticket is.
+    ///
+    /// # Errors
+    /// `SERVER_OVERLOADED` where [`CALLS_MAX`] wait, `INVALID_REQUEST` where this very call does.
+    pub(super) fn open(
+        self: &Arc<Self>,
+        call: CallId,
+        subject: Subject,
+        reply: Subject,
+    ) -> Result<Ticket, Error> {
+        self.place(call, subject, reply, CALLS_MAX)
+    }
+
+    /// A place for a probe: there is always one, or a busy connection would pass for a dead one.
+    pub(super) fn open_probe(
+        self: &Arc<Self>,
+        call: CallId,
+        subject: Subject,
+        reply: Subject,
+    ) -> Result<Ticket, Error> {
+        self.place(call, subject, reply, usize::MAX)
+    }
+
+    fn place(
+        self: &Arc<Self>,
+        call: CallId,
+        subject: Subject,
+        reply: Subject,
+        limit: usize,
+    ) -> Result<Ticket, Error> {
+        let inbox = Arc::new(Inbox {
+            subject,
+            reply,
+            state: Mutex::default(),
+        });
+        let mut calls = guard(&self.calls);
+        if calls.len() >= limit {
+            return Err(Error::new(
+                Kind::ServerOverloaded,
+                format!("{limit} calls are under way on this connection; that is the limit"),
+            ));
+        }
+        match calls.entry(call) {
+            hash_map::Entry::Vacant(place) => place.insert(Arc::clone(&inbox)),
+            hash_map::Entry::Occupied(_) => {
+                return Err(Error::new(
+                    Kind::InvalidRequest,
+                    format!("the call {call} is under way: another one needs an id of its own"),
+                ));
+            }
+        };
+        Ok(Ticket {
+            pending: Arc::clone(self),
+            call,
+            inbox,
+        })
+    }
+
+    /// Takes a message to the call that it answers. Says whether there was one.
+    pub(super) fn deliver(&self, message: Message) -> bool {
+        let Some(call) = call_of(&message.subject) else {
+            return false;
+        };
+        let Some(inbox) = guard(&self.calls).get(&call).cloned() else {
+            return false;
+        };
+        // Somebody else's words under our subject (`Nats-Stream`: a stream repeats them) are no
+        // answer, and an answer to another server's subject is none to this call.
+        if inbox.reply != message.subject || wire::header(&message, header::STREAM).is_some() {
+            return false;
+        }
+        inbox.put(message);
+        true
+    }
+
+    /// Tells the calls on a subject that the broker denies it.
+    pub(super) fn deny(&self, subject: &str) {
+        self.end_where(|inbox| *inbox.subject == *subject, || Heard::Denied);
+    }
+
+    /// Tells all calls that the connection went.
+    pub(super) fn lose(&self) {
+        self.end_where(|_| true, || Heard::Lost);
+    }
+
+    fn end_where(&self, which: impl Fn(&Inbox) -> bool, how: impl Fn() -> Heard) {
+        let ended: Vec<_> = guard(&self.calls)
+            .values()
+            .filter(|inbox| which(inbox))
+            .cloned()
+            .collect();
+        for inbox in ended {
+            inbox.end(how());
+        }
+    }
+
+    /// How many calls wait; a probe is none.
+    pub(super) fn len(&self) -> usize {
+        let is_call = |inbox: &&Arc<Inbox>| !inbox.subject.starts_with(PROBE);
+        guard(&self.calls).values().filter(is_call).count()
+    }
+}
+
+impl Inbox {
+    fn put(&self, message: Message) {
+        if message.status == Some(StatusCode::NO_RESPONDERS) {
+            return self.end(Heard::NoResponders);
+        }
+        let Some(frame) = wire::header(&message, header::FRAME) else {
+            return self.end(Heard::Terminal(message));
+        };
+        // A frame of a kind that this build does not know is passed over.
+        let Some(frame) = Frame::parse(frame) else {
+            return;
+        };
+        let mut state = guard(&self.state);
+        if !state.ended && state.load(frame).take(message.payload.len()) {
+            state.frames.push_back((frame, message));
+            wake(state);
+        }
+    }
+
+    fn end(&self, how: Heard) {
+        let mut state = guard(&self.state);
+        if !std::mem::replace(&mut state.ended, true) {
+            state.end = Some(how);
+            wake(state);
+        }
+    }
+}
+
+impl State {
+    fn load(&mut self, frame: Frame) -> &mut Load {
+        match frame {
+            Frame::Message(_) => &mut self.told,
+            Frame::Part(_) | Frame::Got(_) | Frame::Ack | Frame::KeepAlive => &mut self.carried,
+        }
+    }
+}
+
+impl Load {
+    /// Takes one more, where there is room.
+    fn take(&mut self, bytes: usize) -> bool {
+        let room = self.frames < FRAMES_MAX && self.bytes + bytes <= FRAME_BYTES_MAX;
+        if room {
+            self.frames += 1;
+            self.bytes += bytes;
+        }
+        room
+    }
+
+    fn give(&mut self, bytes: usize) {
+        self.frames -= 1;
+        self.bytes -= bytes;
+    }
+}
+
+/// A call's place among the pending ones; dropping it gives the place back.
+#[derive(Debug)]
+pub(super) struct Ticket {
+    pending: Arc<Pending>,
+    call: CallId,
+    inbox: Arc<Inbox>,
+}
+
+impl Ticket {
+    /// What comes next.
+    pub(super) async fn next(&self) -> Heard {
+        poll_fn(|context| {
+            let mut state = guard(&self.inbox.state);
+            if let Some((frame, message)) = state.frames.pop_front() {
+                state.load(frame).give(message.payload.len());
+                return Poll::Ready(Heard::Frame(frame, message));
+            }
+            if let Some(end) = state.end.take() {
+                return Poll::Ready(end);
+            }
+            match &mut state.waker {
+                Some(waker) => waker.clone_from(context.waker()),
+                none => *none = Some(context.waker().clone()),
+            }
+            Poll::Pending
+        })
+        .await
+    }
+
+    /// Gives the end back, which came while something else was waited for.
+    pub(super) fn put_back(&self, end: Heard) {
+        guard(&self.inbox.state).end = Some(end);
+    }
+
+    /// The subject that the call was published to.
+    pub(super) fn subject(&self) -> &Subject {
+        &self.inbox.subject
+    }
+
+    /// The subject that its answers come to.
+    pub(super) fn reply(&self) -> &Subject {
+        &self.inbox.reply
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        guard(&self.pending.calls).remove(&self.call);
+    }
+}
+
+fn wake(mut state: MutexGuard<'_, State>) {
+    let waker = state.waker.take();
+    drop(state);
+    if let Some(waker) = waker {
+        waker.wake();
+    }
+}
+
+fn call_of(subject: &str) -> Option<CallId> {
+    CallId::parse(subject.rsplit_once('.')?.1)
+}
+
+/// A lock whose holder panicked holds what it held: every change here is one step.
+fn guard<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {
+    lock.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(subject: &str, headers: &[(&'static str, &str)], body: &'static str) -> Message {
+        let mut map = async_nats::HeaderMap::new();
+        for (name, value) in headers {
+            map.insert(*name, *value);
+        }
+        Message {
+            subject: subject.into(),
+            reply: None,
+            payload: body.into(),
+            headers: (!headers.is_empty()).then_some(map),
+            status: None,
+            description: None,
+            length: body.len(),
+        }
+    }
+
+    fn open() -> (Arc<Pending>, Ticket, String) {
+        let pending = Arc::new(Pending::default());
+        let call = CallId::now();
+        let reply = format!("weft.v1.rep.a.c.gh.{call}");
+        let ticket = pending
+            .open(
+                call,
+                "weft.v1.req.a.gh.tools.list._".into(),
+                reply.as_str().into(),
+            )
+            .expect("room");
+        (pending, ticket, reply)
+    }
+
+    #[tokio::test]
+    async fn frames_come_before_the_end_and_a_flood_does_not_cost_it() {
+        let (pending, ticket, reply) = open();
+        for n in 1..=200 {
+            let frame = Frame::Message(n).encode();
+            assert!(pending.deliver(message(&reply, &[(header::FRAME, &frame)], "x")));
+        }
+        assert!(pending.deliver(message(&reply, &[], "end")));
+        for n in 1..=64 {
+            let heard = ticket.next().await;
+            assert!(matches!(heard, Heard::Frame(Frame::Message(m), _) if m == n));
+        }
+        assert!(matches!(ticket.next().await, Heard::Terminal(m) if m.payload == "end"));
+    }
+
+    #[tokio::test]
+    async fn a_flood_of_notifications_costs_no_part() {
+        let (pending, ticket, reply) = open();
+        let deliver = |frame: Frame| {
+            let frame = frame.encode();
+            pending.deliver(message(&reply, &[(header::FRAME, &frame)], "x"));
+        };
+        for n in 1..=1000 {
+            deliver(Frame::Message(n));
+        }
+        deliver(Frame::Part(1));
+        for n in 1..=64 {
+            let heard = ticket.next().await;
+            assert!(matches!(heard, Heard::Frame(Frame::Message(m), _) if m == n));
+        }
+        assert!(matches!(
+            ticket.next().await,
+            Heard::Frame(Frame::Part(1), _)
+        ));
+        // What was read makes room.
+        deliver(Frame::Message(1001));
+        assert!(matches!(
+            ticket.next().await,
+            Heard::Frame(Frame::Message(1001), _)
+        ));
+    }
+
+    #[tokio::test]
+    async fn nothing_comes_behind_the_end() {
+        let (pending, ticket, reply) = open();
+        pending.deliver(message(&reply, &[], "first"));
+        pending.deliver(message(&reply, &[(header::FRAME, "msg;1")], "late"));
+        pending.deliver(message(&reply, &[], "second"));
+        let end = ticket.next().await;
+        assert!(matches!(&end, Heard::Terminal(m) if m.payload == "first"));
+        // Nor while it was looked at and given back.
+        pending.deliver(message(&reply, &[], "third"));
+        ticket.put_back(end);
+        assert!(matches!(ticket.next().await, Heard::Terminal(m) if m.payload == "first"));
+    }
+
+    #[test]
+    fn a_call_has_one_place_and_a_probe_always_has_one() {
+        let (pending, ticket, reply) = open();
+        let again = pending.open(ticket.call, "a".into(), reply.as_str().into());
+        assert_eq!(again.expect_err("twice").kind(), Kind::InvalidRequest);
+        assert_eq!(pending.len(), 1, "the first keeps its place");
+        let one = |_| pending.open(CallId::now(), "a".into(), "b".into());
+        let full: Vec<_> = (1..CALLS_MAX).map(one).collect();
+        assert!(full.iter().all(Result::is_ok));
+        assert_eq!(one(0).expect_err("full").kind(), Kind::ServerOverloaded);
+        let probe = pending.open_probe(CallId::now(), "a".into(), "b".into());
+        assert!(probe.is_ok());
+        drop((full, probe));
+        assert_eq!(pending.len(), 1);
+        drop(ticket);
+        assert!(one(0).is_ok());
+    }
+
+    #[tokio::test]
+    async fn what_is_no_answer_is_not_delivered() {
+        let (pending, ticket, reply) = open();
+        let stored = message(&reply, &[(header::STREAM, "WEFT_TASKS")], "forged");
+        assert!(!pending.deliver(stored));
+        let other = reply.replace(".gh.", ".other.");
+        assert!(!pending.deliver(message(&other, &[], "forged")));
+        assert!(!pending.deliver(message("weft.v1.rep.a.c.gh.1", &[], "forged")));
+        // The twin: the same words under the right subject.
+        assert!(pending.deliver(message(&reply, &[], "real")));
+        assert!(matches!(ticket.next().await, Heard::Terminal(m) if m.payload == "real"));
+    }
+
+    #[tokio::test]
+    async fn a_denied_subject_and_a_lost_connection_end_calls() {
+        let (pending, ticket, _) = open();
+        pending.deny("weft.v1.req.a.other.tools.list._");
+        pending.deny("weft.v1.req.a.gh.tools.list._");
+        assert!(matches!(ticket.next().await, Heard::Denied));
+        let (pending, ticket, _) = open();
+        pending.lose();
+        assert!(matches!(ticket.next().await, Heard::Lost));
+        drop(ticket);
+        assert_eq!(pending.len(), 0);
+    }
+}

@@ -1,0 +1,5 @@
+//! What the product tells of itself: log lines, metrics, trace context.
+
+pub mod log;
+pub mod metric;
+pub mod trace;
