@@ -1,5 +1,6 @@
 #![doc = include_str!("../docs/lib.md")]
 
+pub mod access;
 pub mod broker;
 pub mod bus;
 pub mod call;
@@ -7,5 +8,6 @@ pub mod child;
 pub mod error;
 pub mod mcp;
 pub mod name;
+pub mod registry;
 pub mod spawn;
 pub mod telemetry;

@@ -1,0 +1,461 @@
+//! What an adapter knows of tokens, and the decision that it takes on every message.
+//!
+//! A [`Trust`] begins with an [`Anchor`] (the keys that came with the adapter's own first call
+//! token) and lives on snapshots. A token is verified once and then known by its reference; its
+//! end and its revocation are looked at on every message all the same. Whoever has heard no
+//! snapshot for [`AGE_MAX`] lets nobody in: what was revoked meanwhile he could not know.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use arc_swap::ArcSwap;
+use moka::{policy::EvictionPolicy, sync::Cache};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use super::{
+    Audience, Claims, KeySet, Lifetimes, REFERENCE_CHARS, Snapshot, TokenError, Verifier, now,
+    now_ms, reference, snapshot::Revoked, verify::check_expiry,
+};
+use crate::{
+    call::{Permissions, Principal, context::Credential},
+    error::{Error, Kind, case},
+    name::Identity,
+};
+
+/// A snapshot older than this is too old to let anybody in.
+pub const AGE_MAX: Duration = Duration::from_secs(30);
+/// How many tokens are known at most; the one used longest ago goes first.
+pub const TOKENS_MAX: u64 = 10_000;
+
+/// What trust begins with: it comes with the answer to a token exchange, which only the control
+/// plane can give (the broker lets nobody else publish there).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Anchor {
+    /// The mesh.
+    pub issuer: String,
+    /// The keys that signed the token.
+    #[schemars(with = "super::keys::Jwks")]
+    pub keys: KeySet,
+}
+
+/// A cheap handle to what one adapter knows. Clones share it.
+#[derive(Clone, Debug)]
+pub struct Trust {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    identity: Identity,
+    known: Cache<[u8; REFERENCE_CHARS], Arc<Known>>,
+    state: ArcSwap<State>,
+    dropped: AtomicU64,
+}
+
+/// What the last snapshot said.
+#[derive(Debug)]
+struct State {
+    number: u64,
+    verifier: Verifier,
+    revoked: Revoked,
+    /// Until when it may be used; `None` before the first.
+    fresh_until: Option<Instant>,
+}
+
+/// A token that was verified here.
+#[derive(Debug)]
+struct Known {
+    principal: Arc<Principal>,
+    jti: Uuid,
+    par: Option<Uuid>,
+}
+
+/// Why a snapshot was not taken. Each is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Dropped {
+    /// Not signed by the control plane, or none at all.
+    #[error("not signed by the control plane: {0}")]
+    Unsigned(TokenError),
+    /// For another adapter, or of another mesh.
+    #[error("for another adapter or of another mesh")]
+    Foreign,
+    /// Not newer than the last one.
+    #[error("number {number}, not newer than {last}")]
+    Older {
+        /// Its number.
+        number: u64,
+        /// The number of the last one taken.
+        last: u64,
+    },
+    /// Made too long ago, or in the future: by a delayed message or by another clock.
+    #[error("made {0} ms from now: delayed, or the clocks of the two machines differ")]
+    Stale(i64),
+}
+
+impl Trust {
+    /// Trust of this adapter, from an anchor on. It lets nobody in before the first snapshot.
+    #[must_use]
+    pub fn new(identity: Identity, anchor: Anchor) -> Self {
+        let known = Cache::builder()
+            .max_capacity(TOKENS_MAX)
+            .eviction_policy(EvictionPolicy::lru())
+            // No call token lives longer, so nothing is forgotten too early.
+            .time_to_live(Lifetimes::CALL_MAX)
+            .build();
+        let verifier = Verifier {
+            keys: anchor.keys,
+            issuer: anchor.issuer,
+            lifetimes: Lifetimes::default(),
+        };
+        let state = State {
+            number: 0,
+            verifier,
+            revoked: Revoked::default(),
+            fresh_until: None,
+        };
+        Self {
+            inner: Arc::new(Inner {
+                identity,
+                known,
+                state: ArcSwap::from_pointee(state),
+                dropped: AtomicU64::new(0),
+            }),
+        }
+    }
+
+    /// Who calls: the principal of this credential, which must be `caller`'s own. `caller` is the
+    /// token of the subject, which the broker vouches for.
+    ///
+    /// # Errors
+    /// `AUTHENTICATION_FAILED` with its case: no token, none of ours, over, revoked, not known by
+    /// this reference ([`case::TOKEN_UNKNOWN`]: send the bearer), or of somebody else than
+    /// `caller` ([`case::TOKEN_WRONG_CALLER`]: whoever is not proven is not authenticated, so it
+    /// is not `ACCESS_DENIED`). `INTERNAL_ERROR` where the last snapshot is too old.
+    pub fn authenticate(
+        &self,
+        credential: Option<&Credential>,
+        caller: &str,
+    ) -> Result<Arc<Principal>, Error> {
+        let state = self.inner.state.load();
+        if state.fresh_until.is_none_or(|until| Instant::now() > until) {
+            return Err(stale());
+        }
+        let now = now();
+        let known = match credential {
+            None => return Err(TokenError::Missing.into()),
+            Some(Credential::Reference(reference)) => self
+                .look_up(reference)
+                .ok_or_else(|| Error::from(TokenError::Unknown))?,
+            Some(Credential::Bearer(token) | Credential::Either { bearer: token, .. }) => {
+                match self.look_up(&reference(token)) {
+                    Some(known) => known,
+                    None => self.verify(&state, token, now)?,
+                }
+            }
+        };
+        if known.principal.identity.as_str() != caller {
+            return Err(TokenError::Caller.into());
+        }
+        check_expiry(known.principal.expires, now)?;
+        let parent_revoked = |par: &Uuid| state.revoked.contains(par);
+        if state.revoked.contains(&known.jti) || known.par.as_ref().is_some_and(parent_revoked) {
+            return Err(TokenError::Revoked.into());
+        }
+        Ok(Arc::clone(&known.principal))
+    }
+
+    fn look_up(&self, reference: &str) -> Option<Arc<Known>> {
+        let key: &[u8; REFERENCE_CHARS] = reference.as_bytes().try_into().ok()?;
+        self.inner.known.get(key)
+    }
+
+    /// Verifies a token and remembers it.
+    fn verify(&self, state: &State, token: &str, now: u64) -> Result<Arc<Known>, Error> {
+        let claims = state.verifier.verify(token, Audience::Call, now)?;
+        let known = Arc::new(Known::new(claims)?);
+        if let Ok(key) = reference(token).as_bytes().try_into() {
+            self.inner.known.insert(key, Arc::clone(&known));
+        }
+        Ok(known)
+    }
+
+    /// Takes a snapshot that the control plane delivered.
+    ///
+    /// # Errors
+    /// [`Dropped`]: unsigned, foreign, older or stale. Nothing changes then but the count.
+    pub fn apply(&self, signed: &str) -> Result<(), Dropped> {
+        self.take(signed).inspect_err(|_| {
+            self.inner.dropped.fetch_add(1, Ordering::Relaxed);
+        })
+    }
+
+    fn take(&self, signed: &str) -> Result<(), Dropped> {
+        let last = self.inner.state.load();
+        let snapshot = Snapshot::open(signed, &last.verifier.keys).map_err(Dropped::Unsigned)?;
+        if snapshot.aud != self.inner.identity || snapshot.iss != last.verifier.issuer {
+            return Err(Dropped::Foreign);
+        }
+        if snapshot.number <= last.number {
+            return Err(Dropped::Older {
+                number: snapshot.number,
+                last: last.number,
+            });
+        }
+        let age_ms = now_ms().cast_signed() - snapshot.iat_ms.cast_signed();
+        if age_ms.unsigned_abs() > AGE_MAX.as_millis() as u64 {
+            return Err(Dropped::Stale(age_ms));
+        }
+        let age = Duration::from_millis(u64::try_from(age_ms).unwrap_or(0));
+        let keys_changed = snapshot.keys != last.verifier.keys;
+        let state = State {
+            number: snapshot.number,
+            verifier: Verifier {
+                keys: snapshot.keys,
+                ..last.verifier.clone()
+            },
+            revoked: snapshot.revoked,
+            fresh_until: Some(Instant::now() + AGE_MAX.saturating_sub(age)),
+        };
+        self.inner.state.store(Arc::new(state));
+        if keys_changed {
+            // What an abandoned key signed must show itself again.
+            self.inner.known.invalidate_all();
+        }
+        Ok(())
+    }
+
+    /// Whether it may let anybody in.
+    #[must_use]
+    pub fn is_fresh(&self) -> bool {
+        let until = self.inner.state.load().fresh_until;
+        until.is_some_and(|until| Instant::now() <= until)
+    }
+
+    /// Number of the last snapshot taken; 0 before the first.
+    #[must_use]
+    pub fn number(&self) -> u64 {
+        self.inner.state.load().number
+    }
+
+    /// How many snapshots were dropped.
+    #[must_use]
+    pub fn dropped(&self) -> u64 {
+        self.inner.dropped.load(Ordering::Relaxed)
+    }
+
+    /// The adapter that it belongs to.
+    #[must_use]
+    pub fn identity(&self) -> &Identity {
+        &self.inner.identity
+    }
+}
+
+impl Known {
+    fn new(claims: Claims) -> Result<Self, TokenError> {
+        let permissions = Permissions::parse(&claims.permissions)
+            .map_err(|_| TokenError::Malformed("permissions"))?;
+        let tokens = std::iter::once(claims.jti).chain(claims.par);
+        Ok(Self {
+            principal: Arc::new(Principal {
+                identity: claims.sub,
+                permissions,
+                expires: claims.exp,
+                tokens: tokens.map(|id| id.to_string()).collect(),
+            }),
+            jti: claims.jti,
+            par: claims.par,
+        })
+    }
+}
+
+fn stale() -> Error {
+    Error::new(
+        Kind::InternalError,
+        "no word from the control plane for 30 s: what was revoked meanwhile is not known here, \
+         so nobody is let in (`weft health` says why)",
+    )
+    .case(case::TRUST_STALE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::access::{Role, SigningKey, claims::Term, verify::sign};
+
+    struct Mesh {
+        key: SigningKey,
+        trust: Trust,
+        number: u64,
+    }
+
+    impl Mesh {
+        fn new() -> Self {
+            let key = SigningKey::generate();
+            let anchor = Anchor {
+                issuer: "mesh".into(),
+                keys: key.public(),
+            };
+            let trust = Trust::new(Identity::new("gh").expect("a name"), anchor);
+            Self {
+                key,
+                trust,
+                number: 0,
+            }
+        }
+
+        fn snapshot(&mut self, revoked: &[Uuid]) -> Snapshot {
+            self.number += 1;
+            Snapshot {
+                iss: "mesh".into(),
+                aud: self.trust.identity().clone(),
+                number: self.number,
+                iat_ms: now_ms(),
+                keys: self.key.public(),
+                revoked: revoked.iter().copied().collect(),
+            }
+        }
+
+        fn tell(&mut self, revoked: &[Uuid]) {
+            let snapshot = self.snapshot(revoked).sign(&self.key);
+            self.trust.apply(&snapshot).expect("a good snapshot");
+        }
+
+        fn claims(&self, issued: u64, until: u64) -> Claims {
+            let term = Term {
+                from: issued,
+                until,
+            };
+            let sub = Identity::new("alice").expect("a name");
+            let may = Permissions::parse(&["call:tools/gh/*"]).expect("permissions");
+            Claims::connect(&sub, &may, Role::Caller, "mesh", term)
+                .call(&Lifetimes::default(), issued)
+        }
+    }
+
+    fn bearer(token: &str) -> Credential {
+        Credential::Bearer(token.into())
+    }
+
+    fn by_reference(token: &str) -> Credential {
+        Credential::Reference(reference(token).into())
+    }
+
+    fn case_of(result: Result<Arc<Principal>, Error>) -> String {
+        result.map_or_else(|e| e.case_name().to_owned(), |_| "passes".to_owned())
+    }
+
+    #[tokio::test]
+    async fn a_token_is_verified_once_and_checked_on_every_message() {
+        let mut mesh = Mesh::new();
+        let claims = mesh.claims(now(), now() + 600);
+        let token = sign(&claims, &mesh.key);
+        let ask = |mesh: &Mesh, how: Option<Credential>, who| {
+            case_of(mesh.trust.authenticate(how.as_ref(), who))
+        };
+        let whole = || Some(bearer(&token));
+        let short = || Some(by_reference(&token));
+        assert_eq!(ask(&mesh, whole(), "alice"), case::TRUST_STALE);
+        mesh.tell(&[]);
+        assert_eq!(ask(&mesh, None, "alice"), case::TOKEN_MISSING);
+        assert_eq!(ask(&mesh, short(), "alice"), case::TOKEN_UNKNOWN);
+        assert_eq!(ask(&mesh, whole(), "alice"), "passes");
+        assert_eq!(ask(&mesh, short(), "alice"), "passes");
+        assert_eq!(ask(&mesh, short(), "bob"), case::TOKEN_WRONG_CALLER);
+        assert_eq!(ask(&mesh, whole(), "bob"), case::TOKEN_WRONG_CALLER);
+        for revoked in [claims.jti, claims.par.expect("a parent")] {
+            mesh.tell(&[revoked]);
+            assert_eq!(ask(&mesh, short(), "alice"), case::TOKEN_REVOKED);
+            assert_eq!(ask(&mesh, whole(), "alice"), case::TOKEN_REVOKED);
+            mesh.tell(&[]);
+            assert_eq!(ask(&mesh, short(), "alice"), "passes");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_known_token_ends_when_it_ends() {
+        let mut mesh = Mesh::new();
+        mesh.tell(&[]);
+        // Verified as of then, and over since: the cache must not keep it alive.
+        let token = sign(&mesh.claims(now() - 100, now() - 10), &mesh.key);
+        let state = mesh.trust.inner.state.load_full();
+        mesh.trust.verify(&state, &token, now() - 50).expect("then");
+        let said = mesh
+            .trust
+            .authenticate(Some(&by_reference(&token)), "alice");
+        assert_eq!(case_of(said), case::TOKEN_EXPIRED);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn without_snapshots_nobody_is_let_in() {
+        let mut mesh = Mesh::new();
+        mesh.tell(&[]);
+        let token = sign(&mesh.claims(now(), now() + 600), &mesh.key);
+        let ask = |mesh: &Mesh| case_of(mesh.trust.authenticate(Some(&bearer(&token)), "alice"));
+        tokio::time::advance(AGE_MAX - Duration::from_secs(1)).await;
+        assert_eq!(ask(&mesh), "passes");
+        tokio::time::advance(Duration::from_secs(2)).await;
+        assert_eq!(ask(&mesh), case::TRUST_STALE);
+        mesh.tell(&[]);
+        assert_eq!(ask(&mesh), "passes");
+    }
+
+    #[tokio::test]
+    async fn snapshots_that_are_dropped_and_counted() {
+        let mut mesh = Mesh::new();
+        mesh.tell(&[]);
+        let evil = SigningKey::generate();
+        let good = mesh.snapshot(&[]);
+        let change = |change: &dyn Fn(&mut Snapshot)| {
+            let mut bad = good.clone();
+            change(&mut bad);
+            bad.sign(&mesh.key)
+        };
+        let bad = [
+            good.sign(&evil),
+            "garbage".to_owned(),
+            sign(&mesh.claims(now(), now() + 60), &mesh.key),
+            change(&|s| s.aud = Identity::new("jira").expect("a name")),
+            change(&|s| s.iss = "other".into()),
+            change(&|s| s.number = 1),
+            change(&|s| s.iat_ms -= 31_000),
+            change(&|s| s.iat_ms += 31_000),
+        ];
+        for (n, bad) in bad.iter().enumerate() {
+            assert!(mesh.trust.apply(bad).is_err(), "{n}");
+            assert_eq!(mesh.trust.dropped(), n as u64 + 1);
+            assert_eq!(mesh.trust.number(), 1);
+        }
+        mesh.trust.apply(&good.sign(&mesh.key)).expect("the twin");
+        let again = mesh.trust.apply(&good.sign(&mesh.key));
+        assert!(matches!(again, Err(Dropped::Older { .. })), "twice");
+    }
+
+    #[tokio::test]
+    async fn a_new_key_takes_over_from_the_old_one() {
+        let mut mesh = Mesh::new();
+        mesh.tell(&[]);
+        let old = bearer(&sign(&mesh.claims(now(), now() + 600), &mesh.key));
+        let ask = |mesh: &Mesh, with| case_of(mesh.trust.authenticate(Some(with), "alice"));
+        assert_eq!(ask(&mesh, &old), "passes");
+        let next = SigningKey::generate();
+        let mut both = mesh.snapshot(&[]);
+        both.keys = both.keys.with(&next.public());
+        mesh.trust
+            .apply(&both.sign(&mesh.key))
+            .expect("by the old key");
+        assert_eq!(ask(&mesh, &old), "passes");
+        mesh.key = next;
+        mesh.tell(&[]);
+        assert_eq!(ask(&mesh, &old), case::TOKEN_INVALID);
+        let new = bearer(&sign(&mesh.claims(now(), now() + 600), &mesh.key));
+        assert_eq!(ask(&mesh, &new), "passes");
+    }
+}
