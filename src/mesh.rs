@@ -1,0 +1,294 @@
+//! The mesh, as a program uses it: call a tool by the names of its server and itself.
+//!
+//! ```no_run
+//! # async fn f(options: weftbus::mesh::Options) -> Result<(), weftbus::error::Error> {
+//! use serde_json::json;
+//! let mesh = weftbus::mesh::Mesh::connect(options).await?;
+//! let found = mesh
+//!     .call_tool(
+//!         "search-aggregator",
+//!         "execute_parallel_search",
+//!         json!({"query": "market trends in AI", "providers": ["brave", "tavily"], "maxResults": 20}),
+//!     )
+//!     .await?;
+//! println!("{}", found.text());
+//! # Ok(())
+//! # }
+//! ```
+
+mod ask;
+mod result;
+mod session;
+mod trust;
+
+use std::{sync::Arc, time::Duration};
+
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::{Value, value::RawValue};
+use tower::Service as _;
+
+use self::session::Session;
+pub use self::{
+    ask::Ask,
+    result::{Answer, ToolResult},
+};
+use crate::{
+    access::{Trust, exchange::Held},
+    bus::{Auth, Bounds, Link, Options as BusOptions, Remote, Tls},
+    call::{Call, Reply, SharedService},
+    error::{Error, Kind},
+    mcp::Method,
+    name::{Identity, ServerName},
+    policy,
+    spawn::Tasks,
+    telemetry::metric::{Side, Tools},
+};
+
+/// Where the connect token comes from: a constant, or a file that somebody renews.
+pub type TokenSource = Arc<dyn Fn() -> String + Send + Sync>;
+
+/// How a program joins.
+#[derive(Clone)]
+pub struct Options {
+    /// The broker's URLs.
+    pub urls: Vec<String>,
+    /// The connect token; asked for anew at each reconnect and renewal.
+    pub token: TokenSource,
+    /// How the broker knows us, where that is not the token: a broker with one account.
+    pub broker: Option<Auth>,
+    /// Certificates, where the broker asks for TLS.
+    pub tls: Tls,
+    /// How long a call may take where nothing else is said.
+    pub timeout: Duration,
+    /// How large a body may be.
+    pub bounds: Bounds,
+}
+
+impl Options {
+    /// The broker at this URL, with this connect token.
+    #[must_use]
+    pub fn new(url: impl Into<String>, token: impl Into<String>) -> Self {
+        let token = token.into();
+        Self::with_source(url, Arc::new(move || token.clone()))
+    }
+
+    /// The broker at this URL, with a connect token that may be renewed while the program runs.
+    #[must_use]
+    pub fn with_source(url: impl Into<String>, token: TokenSource) -> Self {
+        Self {
+            urls: vec![url.into()],
+            token,
+            broker: None,
+            tls: Tls::default(),
+            timeout: crate::name::header::TIMEOUT,
+            bounds: Bounds::default(),
+        }
+    }
+}
+
+impl std::fmt::Debug for Options {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Options")
+            .field("urls", &self.urls)
+            .field("timeout", &self.timeout)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A member of the mesh. A cheap handle: clones share one connection.
+#[derive(Clone, Debug)]
+pub struct Mesh {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    link: Link,
+    stack: SharedService,
+    session: Session,
+    timeout: Duration,
+    tools: Tools,
+    tasks: Tasks,
+}
+
+impl Mesh {
+    /// Joins: connects with the token, and gets a call token for it.
+    ///
+    /// # Errors
+    /// `SERVER_OVERLOADED` (BROKER_UNAVAILABLE, SERVER_UNAVAILABLE) where there is no broker or no
+    /// control plane, `AUTHENTICATION_FAILED` where the token is refused.
+    pub async fn connect(options: Options) -> Result<Self, Error> {
+        Self::connect_in(options, &Tasks::new()).await
+    }
+
+    /// Joins, with all background work in this group.
+    ///
+    /// # Errors
+    /// As [`Mesh::connect`].
+    pub async fn connect_in(options: Options, tasks: &Tasks) -> Result<Self, Error> {
+        let tasks = tasks.group();
+        let held = Held::read(&(options.token)())?;
+        let bus = BusOptions {
+            urls: options.urls,
+            identity: held.sub.clone(),
+            auth: options
+                .broker
+                .unwrap_or_else(|| Auth::Token(Arc::clone(&options.token))),
+            tls: options.tls,
+            name: format!("weft {}", held.sub),
+        };
+        // A login of the broker's own says nothing about the token.
+        let by_token = matches!(bus.auth, Auth::Token(_));
+        let link = Link::connect(bus, &tasks).await.map_err(|refused| {
+            let why = held.why_refused().filter(|_| by_token);
+            match why.filter(|_| refused.kind() == Kind::AuthenticationFailed) {
+                Some(why) => Error::from(why).source(refused),
+                None => refused,
+            }
+        })?;
+        let tools = Tools::new(Side::Client);
+        let remote = Remote::new(link.clone(), options.bounds);
+        let stack = policy::caller::stack(remote, tools.clone());
+        let session = Session::open(options.token, stack.clone(), &tasks).await?;
+        Ok(Self {
+            inner: Arc::new(Inner {
+                link,
+                stack,
+                session,
+                timeout: options.timeout,
+                tools,
+                tasks,
+            }),
+        })
+    }
+
+    /// Who we are.
+    #[must_use]
+    pub fn identity(&self) -> &Identity {
+        self.inner.link.identity()
+    }
+
+    /// Calls a tool and waits for its result.
+    ///
+    /// # Errors
+    /// Whatever kept the tool from answering; an answer that says `isError` is a result.
+    pub async fn call_tool(
+        &self,
+        server: &str,
+        tool: &str,
+        arguments: impl Serialize,
+    ) -> Result<ToolResult, Error> {
+        self.tool(server, tool, arguments)?.send().await?.tool()
+    }
+
+    /// A tool call to be sent: with another time-out, notifications, a correlation id.
+    ///
+    /// # Errors
+    /// `INVALID_PARAMS` where a name is none or the arguments are no JSON.
+    pub fn tool(&self, server: &str, tool: &str, arguments: impl Serialize) -> Result<Ask, Error> {
+        let arguments = serde_json::to_value(arguments)
+            .map_err(|error| Error::new(Kind::InvalidParams, error.to_string()))?;
+        let params = serde_json::json!({"name": tool, "arguments": arguments});
+        self.ask(server, Method::TOOLS_CALL, params)
+    }
+
+    /// Any request of MCP to a server, to be sent.
+    ///
+    /// # Errors
+    /// `INVALID_PARAMS` where the server's name is none or `params` is no object.
+    pub fn ask(&self, server: &str, method: Method, params: Value) -> Result<Ask, Error> {
+        let server = ServerName::new(server)
+            .map_err(|error| Error::new(Kind::InvalidParams, error.to_string()))?;
+        Ask::new(self.clone(), server, method, params)
+    }
+
+    /// The tools of a server, all pages of them, each as the server wrote it.
+    ///
+    /// # Errors
+    /// Whatever kept the server from answering; more than 100 pages.
+    pub async fn list_tools(&self, server: &str) -> Result<Vec<Box<RawValue>>, Error> {
+        #[derive(serde::Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Page {
+            tools: Vec<Box<RawValue>>,
+            next_cursor: Option<String>,
+        }
+        let mut tools = Vec::new();
+        let mut params = Value::Object(serde_json::Map::new());
+        for _ in 0..100 {
+            let answer = self.ask(server, Method::TOOLS_LIST, params)?.send().await?;
+            let page: Page = answer.result()?;
+            tools.extend(page.tools);
+            let Some(cursor) = page.next_cursor else {
+                return Ok(tools);
+            };
+            params = serde_json::json!({"cursor": cursor});
+        }
+        Err(Error::new(
+            Kind::ToolExecutionError,
+            format!("`{server}` has more than 100 pages of tools"),
+        ))
+    }
+
+    /// Calls a tool of the control plane and reads its structured result.
+    ///
+    /// # Errors
+    /// What the control plane says; a result that is not of the shape.
+    pub async fn control<T: DeserializeOwned>(
+        &self,
+        tool: &str,
+        arguments: impl Serialize,
+    ) -> Result<T, Error> {
+        let result = self
+            .call_tool(crate::name::id::WEFT, tool, arguments)
+            .await?;
+        result.structured()
+    }
+
+    /// Sends a call as this member. The reply is the response as it came.
+    ///
+    /// # Errors
+    /// Whatever the mesh or an adapter says; a server's own error is a reply.
+    pub async fn send(&self, mut call: Call) -> Result<Reply, Error> {
+        call.context.credential = Some(self.inner.session.credential());
+        let about = call.about();
+        let answer = self.inner.stack.clone().call(call).await;
+        answer.map_err(|error| error.located(self.identity().as_str(), || about.error_context()))
+    }
+
+    /// What this process knows of tokens, kept up to date by the control plane: what a server
+    /// needs to check who calls it.
+    ///
+    /// # Errors
+    /// What the control plane says, or its silence.
+    pub async fn trust(&self) -> Result<Trust, Error> {
+        trust::follow(self, &self.inner.tasks).await
+    }
+
+    /// The connection.
+    #[must_use]
+    pub fn link(&self) -> &Link {
+        &self.inner.link
+    }
+
+    /// The calls that this member made, counted.
+    #[must_use]
+    pub fn counts(&self) -> &Tools {
+        &self.inner.tools
+    }
+
+    /// Leaves: stops what runs in the background, at most two seconds.
+    pub async fn close(self) {
+        if !self.inner.tasks.stop(Duration::from_secs(2)).await {
+            tracing::debug!("the mesh was left before all of its tasks ended");
+        }
+    }
+
+    fn session(&self) -> &Session {
+        &self.inner.session
+    }
+
+    fn timeout(&self) -> Duration {
+        self.inner.timeout
+    }
+}

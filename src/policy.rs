@@ -1,0 +1,13 @@
+//! Policies: `Service<Call>` in, `Service<Call>` out. They know no transport.
+//!
+//! There are two stacks, each written once, in order: [`caller`] and [`server`].
+
+pub mod absent;
+pub mod auth;
+pub mod caller;
+pub mod metrics;
+pub mod permit;
+pub mod server;
+pub mod timeout;
+pub mod trace;
+pub mod validate;

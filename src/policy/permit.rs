@@ -1,0 +1,190 @@
+//! Whether the caller may: his permissions against what the call needs.
+
+use std::task::{Context, Poll};
+
+use tower::Service;
+
+use crate::{
+    call::{Call, CallFuture, CallService, Permissions, Reply},
+    error::{Error, Kind},
+};
+
+/// What a call needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Need {
+    /// Nothing: whoever got here may.
+    Nothing,
+    /// This action on the target that the parts make together.
+    One(&'static str, [String; 2]),
+    /// Any of these actions on anything below the prefix.
+    Any(&'static [&'static str], String),
+}
+
+/// What each call of a server needs.
+pub type Needs = fn(&Call) -> Need;
+
+/// Lets nobody do what he has no permission for.
+#[derive(Clone, Debug)]
+pub struct Permit<S> {
+    needs: Needs,
+    inner: S,
+}
+
+/// What a call of an MCP server needs.
+///
+/// A tool needs `call:tools/{server}/{tool}`, a prompt `read:prompts/{server}/{name}`, a resource
+/// `read:resources/{server}/{uri}`. What is about the server as a whole (discover, lists,
+/// completions) needs any permission on it.
+#[must_use]
+pub fn server_needs(call: &Call) -> Need {
+    let server = call.server.as_str();
+    let name = call.request.name().unwrap_or_default().to_owned();
+    match call.request.method().as_str() {
+        "tools/call" => Need::One("call", [format!("tools/{server}/"), name]),
+        "prompts/get" => Need::One("read", [format!("prompts/{server}/"), name]),
+        "resources/read" => Need::One("read", [format!("resources/{server}/"), name]),
+        "resources/subscribe" | "resources/unsubscribe" => {
+            Need::One("subscribe", [format!("resources/{server}/"), name])
+        }
+        method if method.starts_with("prompts/") => Need::Any(ANY, format!("prompts/{server}/")),
+        method if method.starts_with("resources/") => {
+            Need::Any(ANY, format!("resources/{server}/"))
+        }
+        _ => Need::Any(ANY, format!("tools/{server}/")),
+    }
+}
+
+/// Whoever may do one of these to something of a server may ask what there is.
+const ANY: &[&str] = &["call", "list", "read", "subscribe"];
+
+impl Need {
+    /// Whether these permissions are enough.
+    #[must_use]
+    pub fn is_met(&self, permissions: &Permissions) -> bool {
+        match self {
+            Self::Nothing => true,
+            Self::One(action, [kind, name]) => {
+                permissions.permitting(action, &[kind, name]).is_some()
+            }
+            Self::Any(actions, prefix) => permissions.touches(actions, prefix),
+        }
+    }
+}
+
+impl std::fmt::Display for Need {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Nothing => f.write_str("nothing"),
+            Self::One(action, [kind, name]) => write!(f, "`{action}:{kind}{name}`"),
+            Self::Any(actions, prefix) => {
+                write!(f, "`{}:{prefix}*`, or less of it", actions.join("|"))
+            }
+        }
+    }
+}
+
+impl<S> Permit<S> {
+    /// Checks the permissions of calls to `inner`.
+    pub const fn new(needs: Needs, inner: S) -> Self {
+        Self { needs, inner }
+    }
+
+    fn permit(&self, call: &Call) -> Result<(), Error> {
+        let Some(principal) = &call.context.principal else {
+            return Err(Error::new(
+                Kind::AuthenticationFailed,
+                "nobody proved who calls",
+            ));
+        };
+        let need = (self.needs)(call);
+        if need.is_met(&principal.permissions) {
+            return Ok(());
+        }
+        Err(Error::new(
+            Kind::AccessDenied,
+            format!(
+                "`{}` may not do this on `{}`: it needs {need}. `weft token issue {} --allow …` \
+                 makes a token that permits it",
+                principal.identity, call.server, principal.identity
+            ),
+        ))
+    }
+}
+
+impl<S: CallService> Service<Call> for Permit<S> {
+    type Response = Reply;
+    type Error = Error;
+    type Future = CallFuture;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, call: Call) -> CallFuture {
+        match self.permit(&call) {
+            Ok(()) => self.inner.call(call),
+            Err(error) => Box::pin(std::future::ready(Err(error))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{sync::Arc, time::Duration};
+
+    use bytes::Bytes;
+    use tower::ServiceExt as _;
+
+    use super::*;
+    use crate::{
+        call::{self, Principal, service::answer},
+        mcp::Request,
+        name::{Identity, ServerName},
+    };
+
+    async fn ask(permission: &str, body: &str) -> Result<Reply, Error> {
+        let inner = answer(|_: Call| async {
+            Ok(Reply {
+                body: Bytes::from_static(b"{}"),
+                failed: false,
+            })
+        });
+        let mut context = call::Context::new(Duration::from_secs(1));
+        context.principal = Some(Arc::new(Principal {
+            identity: Identity::new("alice").expect("a name"),
+            permissions: Permissions::parse(&[permission]).expect("a permission"),
+            expires: u64::MAX,
+            tokens: Vec::new(),
+        }));
+        let server = ServerName::new("gh").expect("a name");
+        let request = Request::parse(Bytes::copy_from_slice(body.as_bytes())).expect("a request");
+        Permit::new(server_needs, inner)
+            .oneshot(Call::new(server, request, context))
+            .await
+    }
+
+    #[tokio::test]
+    async fn each_refusal_has_a_twin_that_passes() {
+        let tool = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"a/b"}}"#;
+        let list = r#"{"jsonrpc":"2.0","id":1,"method":"tools/list"}"#;
+        let read = r#"{"jsonrpc":"2.0","id":1,"method":"resources/read","params":{"uri":"x:y"}}"#;
+        for (permission, body, good) in [
+            ("call:tools/gh/a/b", tool, true),
+            ("call:tools/gh/a", tool, false),
+            ("call:tools/gh/*", tool, true),
+            ("call:tools/other/*", tool, false),
+            ("list:tools/gh/*", tool, false),
+            ("call:tools/gh/a/b", list, true),
+            ("call:tools/other/a", list, false),
+            ("read:resources/gh/x:*", read, true),
+            ("call:tools/gh/*", read, false),
+            ("*", read, true),
+        ] {
+            let outcome = ask(permission, body).await;
+            assert_eq!(outcome.is_ok(), good, "{permission} {body}");
+            if let Err(error) = outcome {
+                assert_eq!(error.kind(), Kind::AccessDenied);
+            }
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! The stack of a server, outermost first.
+
+use super::{
+    auth::{Auth, Open},
+    metrics::Metrics,
+    permit::{Needs, Permit, server_needs},
+    timeout::Timeout,
+    trace::Trace,
+    validate::{Schemas, Validate},
+};
+use crate::{
+    access::Trust,
+    call::{CallService, SharedService},
+    telemetry::metric::{Side, Tools},
+};
+
+/// What differs between servers.
+#[derive(Clone)]
+pub struct Options {
+    /// Whom this process believes.
+    pub trust: Trust,
+    /// Where calls are counted.
+    pub tools: Tools,
+    /// What each call needs.
+    pub needs: Needs,
+    /// Which calls need no token.
+    pub open: Open,
+    /// The tools' schemas, where arguments are to be checked here.
+    pub schemas: Option<Schemas>,
+}
+
+impl Options {
+    /// What an MCP server behind an adapter has.
+    #[must_use]
+    pub fn new(trust: Trust, tools: Tools) -> Self {
+        Self {
+            trust,
+            tools,
+            needs: server_needs,
+            open: |_| false,
+            schemas: None,
+        }
+    }
+}
+
+impl std::fmt::Debug for Options {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Options").finish_non_exhaustive()
+    }
+}
+
+/// The stack over `upstream`.
+///
+/// 1. **trace**: refusals are logged with the call they belong to.
+/// 2. **metrics**: refusals count too.
+/// 3. **auth**: nobody is anybody before it.
+/// 4. **permit**: needs the principal, and refuses before arguments are looked at.
+/// 5. **validate**: what it says of arguments only those may hear who may call.
+/// 6. **timeout**: the time is for the work, and what it drops is a call under way.
+pub fn stack<S: CallService>(upstream: S, options: Options) -> SharedService {
+    let timeout = Timeout::new(upstream);
+    let validate = Validate::new(options.schemas, timeout);
+    let permit = Permit::new(options.needs, validate);
+    let auth = Auth::new(options.trust, options.open, permit);
+    let metrics = Metrics::new(options.tools, auth);
+    SharedService::new(Trace::new(Side::Server, metrics))
+}
