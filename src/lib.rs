@@ -1,6 +1,7 @@
 #![doc = include_str!("../docs/lib.md")]
 
 pub mod access;
+pub mod adapter;
 pub mod broker;
 pub mod bus;
 pub mod call;

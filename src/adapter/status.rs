@@ -1,0 +1,123 @@
+//! How a server fares, as its adapter knows it.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use serde_json::value::RawValue;
+
+use super::tools::ToolList;
+use crate::mcp::version::Era;
+
+/// How a server is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// Its process runs, but it has not said yet what it is and has.
+    Starting,
+    /// It answers calls.
+    Healthy,
+    /// It answers calls, but something is wrong: see [`Status::last_error`].
+    Degraded,
+    /// It answers no calls. It is tried again.
+    Unhealthy,
+}
+
+impl State {
+    /// The word for people and for the wire.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Healthy => "healthy",
+            Self::Degraded => "degraded",
+            Self::Unhealthy => "unhealthy",
+        }
+    }
+}
+
+/// What a server said of itself when it was opened. Nothing of it is proven.
+#[derive(Clone, Debug)]
+pub struct Peer {
+    /// The family of revisions it belongs to.
+    pub era: Era,
+    /// The revision spoken with it, `2025-06-18`.
+    pub revision: String,
+    /// `serverInfo` as it was spelt.
+    pub server_info: Option<Box<RawValue>>,
+    /// `capabilities` as they were spelt; `None` where they could not be had.
+    pub capabilities: Option<Box<RawValue>>,
+    /// What it says on how to use it.
+    pub instructions: Option<String>,
+}
+
+/// Everything known of a server now.
+#[derive(Clone, Debug)]
+pub struct Status {
+    /// How it is.
+    pub state: State,
+    /// Since when it is so.
+    pub since: DateTime<Utc>,
+    /// What it said of itself; `None` until it was opened once.
+    pub peer: Option<Arc<Peer>>,
+    /// Its tools, as they were read last.
+    pub tools: Arc<ToolList>,
+    /// Its process, which leads a group of the same number; `None` while none runs.
+    pub pid: Option<u32>,
+    /// How often it was started again.
+    pub restarts: u64,
+    /// What went wrong last, and what to do about it.
+    pub last_error: Option<String>,
+    /// What was thrown away so far.
+    pub dropped: Dropped,
+}
+
+/// What a server said that nobody could use, counted since the adapter began.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Dropped {
+    /// Lines on its standard output that are no JSON-RPC message.
+    pub bad_lines: u64,
+    /// Lines over the limit.
+    pub long_lines: u64,
+    /// Answers to calls that nobody waits for: cancelled, answered before, or never made.
+    pub answers: u64,
+    /// Notifications that belong to no call, or that mean nothing to the mesh.
+    pub notifications: u64,
+    /// Lines on its standard error beyond what is logged a second.
+    pub log_lines: u64,
+}
+
+impl Status {
+    /// Before anything is known.
+    pub(super) fn starting() -> Self {
+        Self {
+            state: State::Starting,
+            since: Utc::now(),
+            peer: None,
+            tools: Arc::default(),
+            pid: None,
+            restarts: 0,
+            last_error: None,
+            dropped: Dropped::default(),
+        }
+    }
+
+    /// Sets the state; the time of an unchanged one stays.
+    pub(super) fn turn(&mut self, state: State) {
+        if self.state != state {
+            self.state = state;
+            self.since = Utc::now();
+        }
+    }
+
+    /// Whether calls can be made now.
+    #[must_use]
+    pub const fn is_up(&self) -> bool {
+        matches!(self.state, State::Healthy | State::Degraded)
+    }
+}
+
+/// Something that a server has is not what it was. No content: who cares reads it anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Changed {
+    /// `tools/list_changed`, `prompts/list_changed` or `resources/list_changed`.
+    pub kind: &'static str,
+}

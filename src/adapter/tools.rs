@@ -1,0 +1,205 @@
+//! The tools of a server: what its `tools/list` said, and a digest of each.
+
+use std::{borrow::Cow, collections::BTreeMap};
+
+use data_encoding::HEXLOWER;
+use serde_json::value::RawValue;
+use sha2::{Digest as _, Sha256};
+
+use super::members::{Members, quoted};
+
+/// Tools beyond this many are not read: nobody could choose among them.
+pub const TOOLS_MAX: usize = 10_000;
+
+/// The members of a tool that its digest covers: all that a model reads to choose and to call it.
+const DIGESTED: [&str; 6] = [
+    "name",
+    "title",
+    "description",
+    "inputSchema",
+    "outputSchema",
+    "annotations",
+];
+
+/// One tool.
+#[derive(Clone, Debug)]
+pub struct Tool {
+    /// Its name on the server.
+    pub name: String,
+    /// The whole entry of `tools/list` as the server spelt it.
+    pub json: Box<RawValue>,
+    /// SHA-256 in lower-case hex over the canonical JSON (members sorted, no blanks, numbers as
+    /// they were spelt) of `name`, `title`, `description`, the two schemas and `annotations`: it
+    /// changes exactly when something changed that a caller goes by.
+    pub digest: String,
+}
+
+/// The tools of a server, in its order.
+#[derive(Clone, Debug, Default)]
+pub struct ToolList {
+    /// The tools.
+    pub tools: Vec<Tool>,
+    /// Whether the list was read to its end. While it is not, a name that is missing says nothing.
+    pub complete: bool,
+}
+
+/// One page of `tools/list`.
+#[derive(Debug)]
+pub(super) struct Page {
+    pub(super) tools: Vec<Tool>,
+    pub(super) next: Option<String>,
+}
+
+impl ToolList {
+    /// The tool of this name.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&Tool> {
+        self.tools.iter().find(|tool| tool.name == name)
+    }
+
+    /// The tool whose name is nearest to one that is not there, if any is near.
+    #[must_use]
+    pub fn nearest(&self, name: &str) -> Option<&str> {
+        // Each comparison costs the product of both lengths; no sensible name is longer.
+        let name: String = name.chars().take(128).collect();
+        let near = self.tools.iter().map(|tool| {
+            let near = strsim::jaro_winkler(&tool.name, &name);
+            (near, tool.name.as_str())
+        });
+        let best = near.max_by(|one, other| one.0.total_cmp(&other.0));
+        best.filter(|(near, _)| *near > 0.8).map(|(_, name)| name)
+    }
+
+    /// Whether a caller would find the same tools in the other list.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        let own = self.tools.iter().map(|tool| &tool.digest);
+        own.eq(other.tools.iter().map(|tool| &tool.digest))
+    }
+}
+
+impl Page {
+    /// Reads the result of `tools/list`. The error says what is wrong with it.
+    pub(super) fn read(result: &str) -> Result<Self, String> {
+        let read = Members::read(result).ok_or("its result is no object")?;
+        let tools = read.get("tools").ok_or("its result has no `tools`")?;
+        let tools: Vec<&RawValue> =
+            serde_json::from_str(tools).map_err(|_| "its `tools` is no array")?;
+        Ok(Self {
+            tools: tools.into_iter().filter_map(tool).collect(),
+            next: read.text("nextCursor"),
+        })
+    }
+}
+
+/// A tool, where the entry is one: an object with a name. Others can't be called, nor listed.
+fn tool(entry: &RawValue) -> Option<Tool> {
+    let members = Members::read(entry.get())?;
+    let name = members.text("name").filter(|name| !name.is_empty())?;
+    let mut hash = Sha256::new();
+    let covered = DIGESTED
+        .into_iter()
+        .filter_map(|name| Some((Cow::Borrowed(name), members.get(name)?)));
+    hash.update(canonical_object(covered, 0));
+    Some(Tool {
+        name,
+        json: entry.to_owned(),
+        digest: HEXLOWER.encode(&hash.finalize()),
+    })
+}
+
+/// Deeper than this nothing is sorted any more: the text stands as it was spelt.
+const DEPTH_MAX: usize = 100;
+
+fn canonical(text: &str, depth: usize) -> Cow<'_, str> {
+    if depth == DEPTH_MAX {
+        return Cow::Borrowed(text);
+    }
+    match text.as_bytes().first() {
+        Some(b'{') => Members::read(text).map_or(Cow::Borrowed(text), |members| {
+            let members = members.0.into_iter().map(|(name, raw)| (name, raw.get()));
+            Cow::Owned(canonical_object(members, depth))
+        }),
+        Some(b'[') => {
+            serde_json::from_str::<Vec<&RawValue>>(text).map_or(Cow::Borrowed(text), |elements| {
+                let elements = elements.iter().map(|raw| canonical(raw.get(), depth + 1));
+                Cow::Owned(format!("[{}]", elements.collect::<Vec<_>>().join(",")))
+            })
+        }
+        // Respelt, so that an escape is no difference.
+        Some(b'"') => serde_json::from_str::<String>(text)
+            .map_or(Cow::Borrowed(text), |said| Cow::Owned(quoted(&said))),
+        _ => Cow::Borrowed(text),
+    }
+}
+
+fn canonical_object<'a>(
+    members: impl Iterator<Item = (Cow<'a, str>, &'a str)>,
+    depth: usize,
+) -> String {
+    let sorted: BTreeMap<Cow<'a, str>, &'a str> = members.collect();
+    let members = sorted
+        .into_iter()
+        .map(|(name, raw)| format!("{}:{}", quoted(&name), canonical(raw, depth + 1)));
+    format!("{{{}}}", members.collect::<Vec<_>>().join(","))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn list(tools: &str) -> ToolList {
+        let page = Page::read(&format!(r#"{{"tools":{tools}}}"#)).expect("a page");
+        ToolList {
+            tools: page.tools,
+            complete: true,
+        }
+    }
+
+    #[test]
+    fn a_page_is_read_and_what_is_no_tool_passed_over() {
+        let page = Page::read(r#"{"nextCursor":"","tools":[{"name":"a","x":1e400},{},7]}"#);
+        let page = page.expect("a page");
+        assert_eq!(page.next.as_deref(), Some(""));
+        assert_eq!(page.tools.len(), 1);
+        assert_eq!(page.tools[0].json.get(), r#"{"name":"a","x":1e400}"#);
+        for bad in ["[]", "{}", r#"{"tools":{}}"#] {
+            assert!(Page::read(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_digest_changes_with_what_a_caller_goes_by_alone() {
+        let of = |tool: &str| list(&format!("[{tool}]")).tools[0].digest.clone();
+        let one = of(r#"{"name":"a","inputSchema":{"type":"object","x":[1,{"b":1,"a":2}]}}"#);
+        let same = of(
+            r#"{ "inputSchema":{"x":[1,{"a":2,"\u0062":1}],"type":"object"},"name":"a","_meta":{}}"#,
+        );
+        assert_eq!(one, same);
+        for other in [
+            r#"{"name":"a","inputSchema":{"type":"object","x":[1,{"b":1,"a":3}]}}"#,
+            r#"{"name":"a","title":"t","inputSchema":{"type":"object","x":[1,{"b":1,"a":2}]}}"#,
+        ] {
+            assert_ne!(one, of(other), "{other}");
+        }
+        assert!(list(r#"[{"name":"a"}]"#).is_same(&list(r#"[{"name":"a","icons":[]}]"#)));
+    }
+
+    #[test]
+    fn depth_is_no_attack() {
+        let deep = format!("{}1{}", "[".repeat(100_000), "]".repeat(100_000));
+        assert_eq!(
+            list(&format!(r#"[{{"name":"a","title":{deep}}}]"#))
+                .tools
+                .len(),
+            1
+        );
+    }
+
+    #[test]
+    fn the_nearest_name_is_one_that_is_near() {
+        let tools = list(r#"[{"name":"read_file"},{"name":"write_file"}]"#);
+        assert_eq!(tools.nearest("reed_file"), Some("read_file"));
+        assert_eq!(tools.nearest("zzz"), None);
+    }
+}
