@@ -1,0 +1,239 @@
+//! The control plane: it lets clients in, issues and revokes tokens, tells adapters what to trust,
+//! and knows which servers there are. With `bus` the only place that says `async_nats`, and the
+//! only one that opens buckets.
+//!
+//! It has connections of its own in three accounts: `AUTH` (the broker asks who may connect),
+//! `STORE` (one for buckets and snapshots, one for what members send) and `SYS` (cutting
+//! connections). On an existing broker with one account those of `STORE` are enough, and the
+//! broker's own operator decides who may connect.
+
+mod broker_jwt;
+mod callout;
+mod connect;
+mod keys;
+mod kick;
+mod registry;
+pub mod roles;
+pub mod service;
+mod store;
+pub mod tokens;
+mod trust;
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::time::Instant;
+
+use self::{
+    callout::Callout,
+    connect::Wire,
+    keys::seed,
+    service::{Desk, tools as tool},
+    store::Bucket,
+    trust::Watches,
+};
+pub use self::{
+    keys::{FILE as SECRETS_FILE, Secrets, SecretsError},
+    registry::Registry,
+    service::tools::{ToolDefinition, definitions as tools},
+    tokens::{Issued, Tokens, Wish},
+};
+use crate::{
+    access::{Lifetimes, Trust},
+    bus::{self, Auth, Tls},
+    call::{Call, SharedService},
+    error::Error,
+    name::{ServerName, store as names},
+    policy::permit::Need,
+    spawn::Tasks,
+};
+
+/// How long the broker may take to be there.
+const CONNECT_MAX: Duration = Duration::from_secs(10);
+/// How long the end may take.
+const STOP_MAX: Duration = Duration::from_secs(3);
+
+/// How the control plane is run.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The broker's URLs.
+    pub urls: Vec<String>,
+    /// Certificates, where it asks for TLS.
+    pub tls: Tls,
+    /// The keys.
+    pub secrets: Arc<Secrets>,
+    /// The name of the mesh: `iss` of its tokens.
+    pub issuer: String,
+    /// How long tokens live.
+    pub lifetimes: Lifetimes,
+    /// Copies of each bucket: 1, 3 or 5.
+    pub replicas: usize,
+    /// How the broker is set up.
+    pub accounts: Accounts,
+}
+
+/// How the broker is set up.
+#[derive(Clone, Debug)]
+pub enum Accounts {
+    /// As `nats/mesh.inc` says, with these secrets' public keys: the control plane decides who may
+    /// connect.
+    Mesh,
+    /// One account, and this login: the broker's own operator decides who may connect, and what is
+    /// open then the documentation says.
+    One(Auth),
+}
+
+/// A running control plane.
+#[derive(Debug)]
+pub struct Control {
+    tasks: Tasks,
+    desk: Arc<Desk>,
+}
+
+impl Control {
+    /// Connects (again and again for at most 10 s), opens the buckets, and begins to work. When
+    /// this returns, clients are let in.
+    ///
+    /// # Errors
+    /// `SERVER_OVERLOADED` (BROKER_UNAVAILABLE) where the broker is not there or does not know our
+    /// keys, `INTERNAL_ERROR` where a bucket is not as it must be.
+    pub async fn start(options: Options, tasks: &Tasks) -> Result<Self, Error> {
+        let tasks = tasks.group();
+        match begin(options, &tasks).await {
+            Ok(desk) => Ok(Self {
+                tasks,
+                desk: Arc::new(desk),
+            }),
+            Err(error) => {
+                tasks.stop(STOP_MAX).await;
+                Err(error)
+            }
+        }
+    }
+
+    /// The MCP server `weft`, to be served on the mesh in the account `STORE`
+    /// ([`Secrets::store_seed`]).
+    #[must_use]
+    pub fn service(&self) -> SharedService {
+        service::service(Arc::clone(&self.desk))
+    }
+
+    /// What is to be trusted, for the stack in front of [`Control::service`]: fresh as long as the
+    /// token store answers.
+    #[must_use]
+    pub fn trust(&self) -> Trust {
+        self.desk.watches.local().clone()
+    }
+
+    /// Issues a connect token without a call over the mesh: for the parts of the same process.
+    ///
+    /// # Errors
+    /// Those of [`Tokens::issue`].
+    pub async fn issue_local(&self, wish: Wish) -> Result<Issued, Error> {
+        self.desk.tokens.issue(wish).await
+    }
+
+    /// The tokens.
+    #[must_use]
+    pub fn tokens(&self) -> &Tokens {
+        &self.desk.tokens
+    }
+
+    /// The servers.
+    #[must_use]
+    pub fn registry(&self) -> &Registry {
+        &self.desk.registry
+    }
+
+    /// Ends. Nobody is let in any more; who is in stays. Says whether all ended in time.
+    pub async fn stop(&self) -> bool {
+        self.tasks.stop(STOP_MAX).await
+    }
+}
+
+async fn begin(options: Options, tasks: &Tasks) -> Result<Desk, Error> {
+    let deadline = Instant::now() + CONNECT_MAX;
+    let secrets = &options.secrets;
+    let open = |auth, name: &str| {
+        let to = bus::Options {
+            urls: options.urls.clone(),
+            identity: ServerName::weft().identity(),
+            auth,
+            tls: options.tls.clone(),
+            name: name.to_owned(),
+        };
+        async move { Wire::open(&to, deadline, tasks).await }
+    };
+    let store_login = match &options.accounts {
+        Accounts::Mesh => Auth::Nkey(seed(&secrets.store)),
+        Accounts::One(auth) => auth.clone(),
+    };
+    let store = open(store_login.clone(), "weft control STORE").await?;
+    if matches!(options.accounts, Accounts::Mesh) && !store.is_in("STORE").await? {
+        // A broker without accounts lets everybody in, whatever he says.
+        return Err(connect::unknown_keys(&options.urls));
+    }
+    let bucket = |name| Bucket::open(store.clone(), name, options.replicas);
+    let key = Arc::new(secrets.signing.clone());
+    let tokens = Tokens::start(
+        bucket(names::TOKENS).await?,
+        Arc::clone(&key),
+        options.issuer.clone(),
+        options.lifetimes,
+        tasks,
+    )
+    .await?;
+    // What members send comes in on a connection of its own: one that they can kill.
+    let beats = open(store_login, "weft control heartbeats").await?;
+    let registry = Registry::start(beats, bucket(names::SERVERS).await?, tasks).await?;
+    let watches = Watches::start(&tokens, key, store, tasks);
+    let kicks = match &options.accounts {
+        Accounts::One(_) => None,
+        Accounts::Mesh => {
+            let sys = open(Auth::Nkey(seed(&secrets.sys)), "weft control SYS").await?;
+            let auth = open(Auth::Nkey(seed(&secrets.auth)), "weft control AUTH").await?;
+            let secrets = Arc::clone(secrets);
+            Callout::start(secrets, tokens.clone(), auth, tasks).await?;
+            Some(sys)
+        }
+    };
+    Ok(Desk {
+        tokens,
+        watches,
+        registry,
+        kicks,
+        tools: tool::Tools::new(),
+    })
+}
+
+/// Whether a tool of `weft` is called without a call token: who calls, the broker vouches for.
+/// Only by these a caller gets his first call token, and an adapter its first snapshot.
+#[must_use]
+pub fn is_open(tool: &str) -> bool {
+    matches!(tool, tool::TOKEN_EXCHANGE | tool::TRUST_OPEN)
+}
+
+/// The permission that a tool of `weft` needs, as action and target; `None` where a token is
+/// enough, and for tools that do not exist.
+#[must_use]
+pub fn required(tool: &str) -> Option<(&'static str, &'static str)> {
+    matches!(
+        tool,
+        tool::TOKEN_ISSUE | tool::TOKEN_REVOKE | tool::TOKEN_LIST | tool::TOKEN_INSPECT
+    )
+    .then_some(("admin", "mesh/tokens"))
+}
+
+/// [`is_open`] for the stack in front of [`Control::service`].
+#[must_use]
+pub fn open(call: &Call) -> bool {
+    call.tool().is_some_and(is_open)
+}
+
+/// [`required`] for the stack in front of [`Control::service`].
+#[must_use]
+pub fn needs(call: &Call) -> Need {
+    match call.tool().and_then(required) {
+        Some((action, target)) => Need::One(action, [target.to_owned(), String::new()]),
+        None => Need::Nothing,
+    }
+}

@@ -1,0 +1,345 @@
+//! The lines that follow from permissions: whom an identity may call, and what it may publish.
+
+use super::{LINES_MAX, Lists};
+use crate::{
+    call::{Permissions, permission::Pattern},
+    name::{ServerName, token},
+};
+
+/// One place of a subject: a token as it is, or any.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Place {
+    Any,
+    Token(String),
+}
+
+impl std::fmt::Display for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Any => "*",
+            Self::Token(token) => token,
+        })
+    }
+}
+
+/// How coarse the lines are: each step needs fewer of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Grain {
+    /// Names as they are.
+    Exact,
+    /// Any name of a server.
+    Servers,
+    /// Any name of any server.
+    All,
+}
+
+/// A kind of thing that a server has.
+struct Kind {
+    /// How its targets begin.
+    target: &'static str,
+    /// The actions that use one of them.
+    uses: &'static [&'static str],
+    /// The methods, as in a subject, that use one.
+    methods: &'static [&'static str],
+    /// The methods that list them.
+    lists: &'static [&'static str],
+    /// Whether its names are URIs, which stand in a subject as digests.
+    is_uri: bool,
+}
+
+const KINDS: [Kind; 4] = [
+    Kind {
+        target: "tools/",
+        uses: &["call"],
+        methods: &["tools.call"],
+        lists: &["tools.list"],
+        is_uri: false,
+    },
+    Kind {
+        target: "prompts/",
+        // A prompt is called and read: adapters decide which permission they ask for.
+        uses: &["call", "read"],
+        methods: &["prompts.get"],
+        lists: &["prompts.list", "completion.complete"],
+        is_uri: false,
+    },
+    Kind {
+        target: "resources/",
+        uses: &["read"],
+        methods: &["resources.read"],
+        lists: RESOURCE_LISTS,
+        is_uri: true,
+    },
+    Kind {
+        target: "resources/",
+        uses: &["subscribe"],
+        methods: &["resources.subscribe", "resources.unsubscribe"],
+        lists: RESOURCE_LISTS,
+        is_uri: true,
+    },
+];
+
+const RESOURCE_LISTS: &[&str] = &[
+    "resources.list",
+    "resources.templates.list",
+    "completion.complete",
+];
+
+/// Whoever may do one of these to something of a server may ask what there is.
+const SEES: [&str; 4] = ["call", "list", "read", "subscribe"];
+
+/// Adds what these permissions allow `me`, exactly where there is room for it.
+pub(super) fn add(lists: &mut Lists, me: &str, permissions: &Permissions) {
+    for grain in [Grain::Exact, Grain::Servers, Grain::All] {
+        let mut more = lists.clone();
+        for permission in permissions.iter() {
+            let lines = Lines {
+                me,
+                grain,
+                to: &mut more,
+            };
+            lines.permission(&permission.action, &permission.target);
+        }
+        if more.len() <= LINES_MAX || grain == Grain::All {
+            more.widened = grain != Grain::Exact;
+            *lists = more;
+            return;
+        }
+    }
+}
+
+struct Lines<'a> {
+    me: &'a str,
+    grain: Grain,
+    to: &'a mut Lists,
+}
+
+impl Lines<'_> {
+    fn permission(mut self, action: &Pattern, target: &Pattern) {
+        if (action, target) == (&Pattern::All, &Pattern::All) {
+            return self.everything();
+        }
+        for kind in &KINDS {
+            let Some((server, name)) = places(target, kind) else {
+                continue;
+            };
+            let server = self.at_most(Grain::Servers, server);
+            let name = self.at_most(Grain::Exact, name);
+            let uses = kind.uses.iter().any(|one| action.matches(&[one]));
+            if uses {
+                self.use_of(kind, &server, &name);
+            }
+            if SEES.iter().any(|one| action.matches(&[one])) {
+                self.list_of(kind, &server);
+            }
+        }
+        if action.matches(&["publish"]) {
+            self.events(target);
+        }
+    }
+
+    /// The place, or any where the grain is too coarse for it.
+    fn at_most(&self, finest: Grain, place: Place) -> Place {
+        if self.grain > finest {
+            Place::Any
+        } else {
+            place
+        }
+    }
+
+    fn publish(&mut self, kind: &str, rest: &str) {
+        let line = format!("weft.v1.{kind}.{}.{rest}", self.me);
+        self.to.publish.insert(line);
+    }
+
+    fn everything(&mut self) {
+        for kind in ["req", "ins", "ctl", "wrk", "evt"] {
+            self.publish(kind, ">");
+        }
+        self.to.subscribe.insert("weft.v1.ntf.>".to_owned());
+    }
+
+    fn use_of(&mut self, kind: &Kind, server: &Place, name: &Place) {
+        for method in kind.methods {
+            self.publish("req", &format!("{server}.{method}.{name}"));
+            self.publish("ins", &format!("{server}.*.{method}.{name}"));
+        }
+        if kind.target == "tools/" {
+            self.publish("wrk", &format!("{server}.{name}"));
+        }
+    }
+
+    /// What goes with every server that one may see anything of.
+    fn list_of(&mut self, kind: &Kind, server: &Place) {
+        for method in kind.lists.iter().chain(&["server.discover"]) {
+            self.publish("req", &format!("{server}.{method}._"));
+        }
+        self.publish("ctl", &format!("{server}.cancel"));
+        self.to.subscribe.insert(format!("weft.v1.ntf.{server}.>"));
+    }
+
+    /// `events/{source}/{type}`: the source is always oneself.
+    fn events(&mut self, target: &Pattern) {
+        let tail = match target {
+            Pattern::All => Some(">".to_owned()),
+            Pattern::Exact(exact) => exact
+                .strip_prefix("events/")
+                .and_then(|rest| rest.split_once('/'))
+                .filter(|(source, kind)| *source == self.me && kind.split('.').all(is_plain))
+                .map(|(_, kind)| kind.to_owned()),
+            Pattern::Prefix(prefix) => self.events_below(prefix),
+        };
+        if let Some(tail) = tail {
+            let all = self.grain > Grain::Exact;
+            self.publish("evt", if all { ">" } else { &tail });
+        }
+    }
+
+    fn events_below(&self, prefix: &str) -> Option<String> {
+        if "events/".starts_with(prefix) {
+            return Some(">".to_owned());
+        }
+        let rest = prefix.strip_prefix("events/")?;
+        let Some((source, kind)) = rest.split_once('/') else {
+            return self.me.starts_with(rest).then(|| ">".to_owned());
+        };
+        if source != self.me {
+            return None;
+        }
+        // A token that is cut short can't stand in a subject: the whole ones before it do.
+        match kind.rsplit_once('.') {
+            None => Some(">".to_owned()),
+            Some((whole, _)) if whole.split('.').all(is_plain) => Some(format!("{whole}.>")),
+            Some(_) => None,
+        }
+    }
+}
+
+/// The server and the name that a target means, each exactly or any; `None` where it means
+/// nothing of this kind.
+fn places(target: &Pattern, kind: &Kind) -> Option<(Place, Place)> {
+    let server = |name: &str| {
+        let name = ServerName::new(name).ok()?;
+        Some(Place::Token(name.as_str().to_owned()))
+    };
+    match target {
+        Pattern::All => Some((Place::Any, Place::Any)),
+        Pattern::Exact(exact) => {
+            let (name, thing) = exact.strip_prefix(kind.target)?.split_once('/')?;
+            let thing = if kind.is_uri || thing.is_empty() {
+                (!thing.is_empty()).then_some(Place::Any)?
+            } else {
+                Place::Token(token::encode(thing).into_owned())
+            };
+            Some((server(name)?, thing))
+        }
+        Pattern::Prefix(prefix) if kind.target.starts_with(prefix.as_str()) => {
+            Some((Place::Any, Place::Any))
+        }
+        Pattern::Prefix(prefix) => match prefix.strip_prefix(kind.target)?.split_once('/') {
+            None => Some((Place::Any, Place::Any)),
+            Some((name, _)) => Some((server(name)?, Place::Any)),
+        },
+    }
+}
+
+fn is_plain(token: &str) -> bool {
+    !token.is_empty()
+        && token
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    fn lines(permissions: &[String]) -> Lists {
+        let mut lists = Lists::default();
+        let permissions = Permissions::parse(permissions).expect("permissions");
+        add(&mut lists, "al", &permissions);
+        lists
+    }
+
+    fn publish(permission: &str) -> BTreeSet<String> {
+        lines(&[permission.to_owned()]).publish
+    }
+
+    #[test]
+    fn patterns_become_wildcards_in_their_place() {
+        for (permission, line) in [
+            ("call:tools/gh/a.b", "weft.v1.req.al.gh.tools.call.a=2Eb"),
+            ("call:tools/gh/li*", "weft.v1.req.al.gh.tools.call.*"),
+            ("call:tools/gh/*", "weft.v1.req.al.gh.tools.call.*"),
+            ("call:tools/gh*", "weft.v1.req.al.*.tools.call.*"),
+            ("call:tools/*", "weft.v1.req.al.*.tools.call.*"),
+            ("call:*", "weft.v1.req.al.*.tools.call.*"),
+            ("call:*", "weft.v1.req.al.*.prompts.get.*"),
+            ("ca*:tools/gh/x", "weft.v1.wrk.al.gh.x"),
+            ("list:tools/gh/x", "weft.v1.req.al.gh.tools.list._"),
+            ("read:prompts/gh/x y", "weft.v1.req.al.gh.prompts.get.x=20y"),
+            (
+                "read:resources/gh/f:/x",
+                "weft.v1.ins.al.gh.*.resources.read.*",
+            ),
+            (
+                "subscribe:resources/gh/f:/x",
+                "weft.v1.req.al.gh.resources.subscribe.*",
+            ),
+            (
+                "call:resources/gh/f:/x",
+                "weft.v1.req.al.gh.resources.list._",
+            ),
+            (
+                "publish:events/al/task.created",
+                "weft.v1.evt.al.task.created",
+            ),
+            ("publish:events/al/task.c*", "weft.v1.evt.al.task.>"),
+            ("publish:events/al/ta*", "weft.v1.evt.al.>"),
+            ("publish:events/a*", "weft.v1.evt.al.>"),
+            ("publish:events/*", "weft.v1.evt.al.>"),
+            ("*:tools/gh/x", "weft.v1.req.al.gh.tools.call.x"),
+            ("*", "weft.v1.req.al.>"),
+        ] {
+            let lines = publish(permission);
+            assert!(lines.contains(line), "{permission}: {lines:?}");
+        }
+    }
+
+    #[test]
+    fn what_a_permission_does_not_mean_gives_no_line() {
+        for permission in [
+            "call:tools/GH/x",
+            "call:tools/gh",
+            "publish:events/bob/task.created",
+            "publish:events/bob*",
+            "publish:events/al/a>b.*",
+            "subscribe:events/al/task.created",
+            "serve:tools/gh/*",
+            "admin:mesh/tokens",
+        ] {
+            assert_eq!(publish(permission), BTreeSet::new(), "{permission}");
+        }
+        let listing = publish("list:tools/gh/x");
+        assert!(!listing.iter().any(|line| line.contains("tools.call")));
+    }
+
+    #[test]
+    fn too_many_lines_become_wildcards_and_it_is_said() {
+        let tools = |servers: u32, tools: u32| {
+            let each = move |s: u32| (0..tools).map(move |t| format!("call:tools/s{s}/t{t}"));
+            lines(&(0..servers).flat_map(each).collect::<Vec<_>>())
+        };
+        let few = tools(1, 10);
+        assert!(!few.widened && few.publish.contains("weft.v1.req.al.s0.tools.call.t9"));
+        let many = tools(2, 400);
+        assert!(many.widened && many.len() <= LINES_MAX);
+        assert!(many.publish.contains("weft.v1.req.al.s1.tools.call.*"));
+        assert!(!many.publish.contains("weft.v1.req.al.*.tools.call.*"));
+        let most = tools(400, 2);
+        assert!(most.widened && most.len() <= LINES_MAX);
+        assert!(most.publish.contains("weft.v1.req.al.*.tools.call.*"));
+    }
+}

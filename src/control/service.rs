@@ -1,0 +1,180 @@
+//! The MCP server `weft`: the control plane as tools, called, checked and audited like any other.
+
+mod access;
+mod reply;
+mod servers;
+pub mod shapes;
+mod tokens;
+pub mod tools;
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use super::{registry::Registry, tokens::Tokens, trust::Watches};
+use crate::{
+    call::{Call, Principal, SharedService, service::answer},
+    error::{Error, Kind, Origin},
+    mcp::{Method, version},
+    name::{ServerName, id},
+};
+use tools::{Tool, Tools};
+
+/// Everything that the tools work on.
+#[derive(Debug)]
+pub(super) struct Desk {
+    pub(super) tokens: Tokens,
+    pub(super) watches: Watches,
+    pub(super) registry: Registry,
+    pub(super) kicks: Option<super::connect::Wire>,
+    pub(super) tools: Tools,
+}
+
+/// What a tool gives back.
+struct Outcome {
+    /// `structuredContent`.
+    structured: Value,
+    /// A sentence in its place for those who read text; without one, they get the JSON.
+    text: Option<String>,
+}
+
+impl Outcome {
+    fn new(structured: &impl serde::Serialize) -> Self {
+        Self {
+            structured: serde_json::to_value(structured).expect("results are JSON"),
+            text: None,
+        }
+    }
+
+    /// With a sentence that holds no secret.
+    fn saying(mut self, text: String) -> Self {
+        self.text = Some(text);
+        self
+    }
+}
+
+/// The server as a service. It is to be served as `weft`; whoever serves it has authenticated
+/// the caller ([`super::is_open`] says for which tools the broker's word is enough).
+pub(super) fn service(desk: Arc<Desk>) -> SharedService {
+    SharedService::new(answer(move |call: Call| {
+        let desk = Arc::clone(&desk);
+        async move {
+            let result = desk.answer(&call).await;
+            match result {
+                Ok(result) => Ok(reply::result(&call.request, &result)),
+                Err(error) => Err(error
+                    .origin(Origin::Adapter)
+                    .located(id::WEFT, || call.error_context())),
+            }
+        }
+    }))
+}
+
+impl Desk {
+    async fn answer(&self, call: &Call) -> Result<Value, Error> {
+        let method = call.request.method();
+        if *method == Method::DISCOVER {
+            Ok(discovery())
+        } else if *method == Method::TOOLS_LIST {
+            Ok(json!({
+                "resultType": "complete", "tools": self.tools.definitions(),
+                "ttlMs": 60_000, "cacheScope": "public",
+            }))
+        } else if *method == Method::TOOLS_CALL {
+            self.call(call).await.map(reply::tool_result)
+        } else {
+            Err(Error::new(
+                Kind::MethodNotFound,
+                format!("{method}: `weft` knows server/discover, tools/list and tools/call"),
+            ))
+        }
+    }
+
+    async fn call(&self, call: &Call) -> Result<Outcome, Error> {
+        let name = call.tool().unwrap_or_default();
+        let tool = self.tools.find(name)?;
+        let principal = call.context.principal.as_deref().ok_or_else(|| {
+            // Whoever serves this service forgot to say who calls.
+            Error::new(Kind::InternalError, "nobody said who calls")
+        })?;
+        permit(&tool, principal)?;
+        let arguments = tool.arguments(call.request.params())?;
+        let outcome = self.run(&tool, principal, arguments).await;
+        let decision = outcome.as_ref().map_or_else(Error::case_name, |_| "done");
+        tracing::info!(
+            target: "weft::audit",
+            decision, what = tool.name, identity = %principal.identity,
+            correlation = %call.context.correlation,
+            "the control plane was asked"
+        );
+        outcome
+    }
+
+    async fn run(
+        &self,
+        tool: &Tool<'_>,
+        by: &Principal,
+        arguments: Value,
+    ) -> Result<Outcome, Error> {
+        match tool.name {
+            tools::TOKEN_EXCHANGE => self.token_exchange(by, tools::typed(arguments)?).await,
+            tools::TOKEN_ISSUE => self.token_issue(tools::typed(arguments)?).await,
+            tools::TOKEN_REVOKE => self.token_revoke(tools::typed(arguments)?).await,
+            tools::TOKEN_LIST => self.token_list(&tools::typed(arguments)?),
+            tools::TOKEN_INSPECT => self.token_inspect(&tools::typed(arguments)?),
+            tools::TRUST_OPEN => self.trust_open(by, tools::typed(arguments)?).await,
+            tools::SERVER_LIST => Ok(self.server_list(by)),
+            tools::SERVER_GET => self.server_get(by, &tools::typed(arguments)?),
+            tools::ACCESS_CHECK => self.access_check(by, &tools::typed(arguments)?),
+            other => Err(Error::new(
+                Kind::InternalError,
+                format!("the tool `{other}` is listed, and nobody wrote it"),
+            )),
+        }
+    }
+}
+
+/// Checked here as well as in the stack above: a control plane that was served without its stack
+/// must not be an open one.
+fn permit(tool: &Tool<'_>, principal: &Principal) -> Result<(), Error> {
+    if super::is_open(tool.name) {
+        return Ok(());
+    }
+    if principal.tokens.is_empty() {
+        return Err(crate::access::TokenError::Missing.into());
+    }
+    match super::required(tool.name) {
+        Some((action, target))
+            if principal
+                .permissions
+                .permitting(action, &[target])
+                .is_none() =>
+        {
+            Err(Error::new(
+                Kind::AccessDenied,
+                format!("`{}` needs the permission `{action}:{target}`", tool.name),
+            )
+            .with("needs", format!("{action}:{target}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Whether somebody administers anything: he sees every server.
+fn is_operator(principal: &Principal) -> bool {
+    principal.permissions.touches(&["admin"], "mesh/")
+}
+
+fn discovery() -> Value {
+    json!({
+        "resultType": "complete",
+        "supportedVersions": [version::MESH],
+        "capabilities": {"tools": {}},
+        "instructions": "Weft's control plane: tokens, trust, the registry of servers.",
+        "ttlMs": 60_000,
+        "cacheScope": "public",
+        "_meta": {version::META_SERVER_INFO: {
+            "name": ServerName::weft(), "version": env!("CARGO_PKG_VERSION"),
+        }},
+    })
+}

@@ -1,0 +1,219 @@
+//! Arguments and results of the tools. Their JSON Schemas are made from these types.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    access::{Claims, Role},
+    control::tokens::Record,
+    registry::{Entry, ToolDigest},
+};
+
+/// No arguments.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Nothing {}
+
+/// What the new token shall be.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct TokenIssue {
+    /// Whose it is: 1 to 63 of A-Z, a-z, 0-9, _ and -.
+    pub name: String,
+    /// What it permits, each `action:target`, for example `call:tools/time/*`.
+    pub permissions: Vec<String>,
+    /// What he is to the broker; where nothing is said, it follows from the permissions.
+    pub role: Option<Role>,
+    /// How long it lives, seconds; where nothing is said, 24 h.
+    pub ttl_seconds: Option<u64>,
+}
+
+/// The new token.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct TokenIssued {
+    /// The connect token. It is kept nowhere: this is the only time that it is shown.
+    pub token: String,
+    /// What is known of it.
+    pub about: About,
+}
+
+/// Which tokens: one of the two.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct TokenRevoke {
+    /// The id of one connect token.
+    pub jti: Option<String>,
+    /// An identity: all of its tokens.
+    pub name: Option<String>,
+}
+
+/// What was revoked.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct TokensRevoked {
+    /// The tokens.
+    pub tokens: Vec<About>,
+    /// How many connections were cut; nothing where the broker could not be asked.
+    pub connections_cut: Option<usize>,
+}
+
+/// Which tokens to list.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct TokenList {
+    /// An identity: only its tokens.
+    pub name: Option<String>,
+    /// Those that have expired or were revoked as well.
+    #[serde(default)]
+    pub all: bool,
+    /// Only tokens behind this one: `next` of the page before.
+    pub after: Option<String>,
+}
+
+/// A page of tokens, oldest first.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct TokenPage {
+    /// The tokens.
+    pub tokens: Vec<About>,
+    /// Where the next page begins, where there is one.
+    pub next: Option<String>,
+}
+
+/// Which token.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct TokenInspect {
+    /// The id of a connect token.
+    pub jti: String,
+}
+
+/// What is known of a token. Never the token itself.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct About {
+    /// Its id.
+    pub jti: String,
+    /// Whose it is.
+    pub sub: String,
+    /// What he is to the broker.
+    pub role: Role,
+    /// What it permits.
+    pub permissions: Vec<String>,
+    /// When it was issued, seconds since 1970.
+    pub iat: u64,
+    /// Until when it holds, seconds since 1970.
+    pub exp: u64,
+    /// When it was revoked, seconds since 1970.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub revoked_at: Option<u64>,
+}
+
+impl About {
+    pub(super) fn record(jti: impl ToString, record: &Record) -> Self {
+        Self {
+            jti: jti.to_string(),
+            sub: record.sub.to_string(),
+            role: record.role,
+            permissions: record.permissions.clone(),
+            iat: record.iat,
+            exp: record.exp,
+            revoked_at: record.revoked_at,
+        }
+    }
+
+    pub(super) fn claims(claims: &Claims) -> Self {
+        Self {
+            jti: claims.jti.to_string(),
+            sub: claims.sub.to_string(),
+            role: claims.role,
+            permissions: claims.permissions.clone(),
+            iat: claims.iat,
+            exp: claims.exp,
+            revoked_at: None,
+        }
+    }
+}
+
+/// A watch that was opened.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct TrustOpened {
+    /// How long it lives; open it again before that.
+    pub lease_seconds: u64,
+    /// The number of the snapshot that was sent at once.
+    pub number: u64,
+}
+
+/// All servers that the caller may see.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ServerPage {
+    /// The servers, by name.
+    pub servers: Vec<Entry>,
+}
+
+/// Which server.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ServerGet {
+    /// Its name.
+    pub server: String,
+}
+
+/// One server and its tools.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ServerFound {
+    /// The server.
+    #[serde(flatten)]
+    pub entry: Entry,
+    /// Its tools; empty where there are too many for a heartbeat: `tools/list` of the server
+    /// has them.
+    pub tool_digests: Vec<ToolDigest>,
+}
+
+/// Who, and what.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct AccessCheck {
+    /// An identity; where nothing is said, the caller. Another needs `admin:mesh/tokens`.
+    pub who: Option<String>,
+    /// One thing, `action:target` without patterns: `call:tools/time/convert_time`.
+    pub permission: String,
+}
+
+/// Whether somebody may do something, and why.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AccessChecked {
+    /// Who.
+    pub who: String,
+    /// What.
+    pub permission: String,
+    /// Whether one of his tokens permits it.
+    pub allowed: bool,
+    /// What each of his tokens says. Empty where he has none that holds.
+    pub tokens: Vec<TokenVerdict>,
+}
+
+/// What one token says.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct TokenVerdict {
+    /// The token.
+    pub jti: String,
+    /// Whether it permits it.
+    pub allowed: bool,
+    /// The permission that decided.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub decided_by: Option<String>,
+    /// The subject that it would be published to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub subject: Option<String>,
+    /// Whether the broker lets it pass. Its lists may be wider than the permissions, never
+    /// narrower.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub broker_allows: Option<bool>,
+}

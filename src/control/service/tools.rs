@@ -1,0 +1,316 @@
+//! The tools of `weft`: names, descriptions, schemas, and who may call them.
+
+use jsonschema::Validator;
+use schemars::{JsonSchema, SchemaGenerator, generate::SchemaSettings};
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::{Value, json};
+
+use super::shapes;
+use crate::{
+    access::exchange::{Exchange, Exchanged, TrustOpen},
+    control::tokens::invalid,
+    error::{Error, Kind},
+};
+
+/// Gives a call token for the proof of a connect token.
+pub const TOKEN_EXCHANGE: &str = "token_exchange";
+/// Issues a connect token.
+pub const TOKEN_ISSUE: &str = "token_issue";
+/// Revokes connect tokens.
+pub const TOKEN_REVOKE: &str = "token_revoke";
+/// Lists connect tokens.
+pub const TOKEN_LIST: &str = "token_list";
+/// Shows one connect token.
+pub const TOKEN_INSPECT: &str = "token_inspect";
+/// Opens a watch on trust snapshots.
+pub const TRUST_OPEN: &str = "trust_open";
+/// Lists servers.
+pub const SERVER_LIST: &str = "server_list";
+/// Shows one server.
+pub const SERVER_GET: &str = "server_get";
+/// Says whether somebody may do something.
+pub const ACCESS_CHECK: &str = "access_check";
+
+/// A tool as `tools/list` shows it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ToolDefinition {
+    /// Its name.
+    pub name: &'static str,
+    /// What people call it.
+    pub title: &'static str,
+    /// What it does.
+    pub description: &'static str,
+    /// The JSON Schema of its arguments.
+    pub input_schema: Value,
+    /// The JSON Schema of its result.
+    pub output_schema: Value,
+    /// What it does to the world.
+    pub annotations: Value,
+}
+
+/// Every tool, as data.
+#[must_use]
+pub fn definitions() -> Vec<ToolDefinition> {
+    use shapes as s;
+    vec![
+        define::<Exchange, Exchanged>(
+            TOKEN_EXCHANGE,
+            "Get a call token",
+            "Gives a call token (15 minutes) to who proves that he holds a connect token. Needs no call token.",
+            true,
+        ),
+        define::<s::TokenIssue, s::TokenIssued>(
+            TOKEN_ISSUE,
+            "Issue a token",
+            "Issues a connect token with these permissions. It is shown once. Needs admin:mesh/tokens.",
+            false,
+        ),
+        define::<s::TokenRevoke, s::TokensRevoked>(
+            TOKEN_REVOKE,
+            "Revoke tokens",
+            "Revokes one token, or all of an identity: its connections are cut, its calls refused within a second. Needs admin:mesh/tokens.",
+            false,
+        ),
+        define::<s::TokenList, s::TokenPage>(
+            TOKEN_LIST,
+            "List tokens",
+            "Lists connect tokens, oldest first, never the tokens themselves. Needs admin:mesh/tokens.",
+            true,
+        ),
+        define::<s::TokenInspect, s::About>(
+            TOKEN_INSPECT,
+            "Show a token",
+            "Shows whose a token is, what it permits, until when, and whether it was revoked. Needs admin:mesh/tokens.",
+            true,
+        ),
+        define::<TrustOpen, s::TrustOpened>(
+            TRUST_OPEN,
+            "Watch trust",
+            "Sends signed snapshots of keys and revocations to weft.v1.dlv.{caller}.{deliver}: at once, at each change, every 5 s. Needs no call token.",
+            true,
+        ),
+        define::<s::Nothing, s::ServerPage>(
+            SERVER_LIST,
+            "List servers",
+            "Lists the servers that the caller's permissions touch, with their state and instances.",
+            true,
+        ),
+        define::<s::ServerGet, s::ServerFound>(
+            SERVER_GET,
+            "Show a server",
+            "Shows one server: state, instances, tools.",
+            true,
+        ),
+        define::<s::AccessCheck, s::AccessChecked>(
+            ACCESS_CHECK,
+            "Check access",
+            "Says whether an identity may do one thing, which permission decides, and whether the broker lets it pass.",
+            true,
+        ),
+    ]
+}
+
+fn define<A: JsonSchema, R: JsonSchema>(
+    name: &'static str,
+    title: &'static str,
+    description: &'static str,
+    reads: bool,
+) -> ToolDefinition {
+    ToolDefinition {
+        name,
+        title,
+        description,
+        input_schema: schema::<A>(SchemaSettings::draft2020_12()),
+        output_schema: schema::<R>(SchemaSettings::draft2020_12().for_serialize()),
+        annotations: json!({"readOnlyHint": reads, "openWorldHint": false}),
+    }
+}
+
+fn schema<T: JsonSchema>(settings: SchemaSettings) -> Value {
+    SchemaGenerator::new(settings)
+        .into_root_schema_for::<T>()
+        .to_value()
+}
+
+/// The tools, with their arguments' validators made once.
+#[derive(Debug)]
+pub(crate) struct Tools {
+    definitions: Vec<ToolDefinition>,
+    validators: Vec<Validator>,
+}
+
+/// One tool.
+#[derive(Debug)]
+pub(super) struct Tool<'a> {
+    pub(super) name: &'static str,
+    validator: &'a Validator,
+}
+
+impl Tools {
+    pub(crate) fn new() -> Self {
+        let definitions = definitions();
+        let validator = |tool: &ToolDefinition| {
+            jsonschema::validator_for(&tool.input_schema).expect("a schema made from a type is one")
+        };
+        let validators = definitions.iter().map(validator).collect();
+        Self {
+            definitions,
+            validators,
+        }
+    }
+
+    pub(super) fn definitions(&self) -> &[ToolDefinition] {
+        &self.definitions
+    }
+
+    /// The tool of this name, or the nearest one in the error.
+    pub(super) fn find(&self, name: &str) -> Result<Tool<'_>, Error> {
+        let names = self.definitions.iter().map(|tool| tool.name);
+        self.definitions
+            .iter()
+            .zip(&self.validators)
+            .find(|(tool, _)| tool.name == name)
+            .map(|(tool, validator)| Tool {
+                name: tool.name,
+                validator,
+            })
+            .ok_or_else(|| {
+                let hint = nearest(name, names).map(|near| format!("; did you mean `{near}`?"));
+                Error::new(
+                    Kind::ToolNotFound,
+                    format!(
+                        "`weft` has no tool `{}`{}",
+                        name.chars().take(80).collect::<String>(),
+                        hint.unwrap_or_default()
+                    ),
+                )
+            })
+    }
+}
+
+impl Tool<'_> {
+    /// The arguments in `params`, checked.
+    ///
+    /// # Errors
+    /// `INVALID_PARAMS` with the field and what is wrong with it.
+    pub(super) fn arguments(&self, params: Option<&str>) -> Result<Value, Error> {
+        #[derive(serde::Deserialize)]
+        struct Params {
+            #[serde(default)]
+            arguments: Option<Value>,
+        }
+        let params: Option<Params> = params
+            .map(serde_json::from_str)
+            .transpose()
+            .map_err(|error| invalid(format!("params: {error}")))?;
+        let arguments = params
+            .and_then(|params| params.arguments)
+            .unwrap_or_else(|| json!({}));
+        let Err(error) = self.validator.validate(&arguments) else {
+            return Ok(arguments);
+        };
+        let path = error.instance_path().to_string();
+        let field = path.trim_start_matches('/').replace('/', ".");
+        // What is wrong quotes the value where it is short; none of these is a secret but a
+        // proof, which is used up by then.
+        let what: String = error.to_string().chars().take(300).collect();
+        Err(invalid(if field.is_empty() {
+            format!("arguments of `{}`: {what}", self.name)
+        } else {
+            format!("argument `{field}` of `{}`: {what}", self.name)
+        }))
+    }
+}
+
+/// Arguments as their type, once they were checked.
+pub(super) fn typed<T: DeserializeOwned>(arguments: Value) -> Result<T, Error> {
+    serde_json::from_value(arguments).map_err(|error| invalid(format!("arguments: {error}")))
+}
+
+/// The nearest of `names`, where one is near.
+pub(super) fn nearest<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    names
+        .map(|known| (strsim::jaro_winkler(name, known), known))
+        .filter(|(near, _)| *near > 0.75)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, known)| known)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bad_argument_is_named() {
+        let tools = Tools::new();
+        let tool = tools.find(TOKEN_ISSUE).expect("a tool");
+        for (arguments, field) in [
+            (json!({"name": 5, "permissions": []}), "`name`"),
+            (json!({"name": "a"}), "permissions"),
+            (json!({"name": "a", "permissions": [1]}), "`permissions.0`"),
+            (
+                json!({"name": "a", "permissions": [], "role": "root"}),
+                "`role`",
+            ),
+            (
+                json!({"name": "a", "permissions": [], "ttlSeconds": -1}),
+                "`ttlSeconds`",
+            ),
+            (json!({"name": "a", "permissions": [], "tll": 1}), "tll"),
+            (json!([]), "token_issue"),
+        ] {
+            let params = json!({"arguments": arguments}).to_string();
+            let error = tool.arguments(Some(&params)).expect_err("bad");
+            assert_eq!(error.kind(), Kind::InvalidParams);
+            assert!(error.message().contains(field), "{arguments}: {error}");
+        }
+        let good = json!({"name": "a", "permissions": ["*"], "role": "caller", "ttlSeconds": 60});
+        let params = json!({"arguments": good}).to_string();
+        assert_eq!(tool.arguments(Some(&params)).expect("good"), good);
+        let none = tools
+            .find(SERVER_LIST)
+            .expect("a tool")
+            .arguments(Some("{}"));
+        assert_eq!(none.expect("no arguments"), json!({}));
+    }
+
+    #[test]
+    fn an_unknown_tool_suggests_the_nearest() {
+        let tools = Tools::new();
+        let error = tools.find("token_isue").expect_err("unknown");
+        assert_eq!(error.kind(), Kind::ToolNotFound);
+        assert!(error.message().contains("`token_issue`"), "{error}");
+        let error = tools.find("zzz").expect_err("unknown");
+        assert!(!error.message().contains("did you mean"), "{error}");
+    }
+
+    #[test]
+    fn every_tool_is_described_and_guarded() {
+        for tool in definitions() {
+            assert_eq!(tool.input_schema["type"], "object", "{}", tool.name);
+            assert_eq!(tool.output_schema["type"], "object", "{}", tool.name);
+            assert_eq!(
+                tool.input_schema["additionalProperties"], false,
+                "{}",
+                tool.name
+            );
+            jsonschema::validator_for(&tool.output_schema).expect("a schema");
+            let open = crate::control::is_open(tool.name);
+            let admin = crate::control::required(tool.name).is_some();
+            assert!(!(open && admin), "{}", tool.name);
+            assert_eq!(
+                admin,
+                tool.description.contains("admin:mesh/tokens"),
+                "{}",
+                tool.name
+            );
+            assert_eq!(
+                open,
+                tool.description.contains("no call token"),
+                "{}",
+                tool.name
+            );
+        }
+    }
+}

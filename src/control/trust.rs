@@ -1,0 +1,253 @@
+//! Telling adapters what was revoked and which keys hold: signed snapshots to whoever watches.
+//!
+//! An adapter opens a watch on `weft.v1.dlv.{adapter}.{n}`, where `n` is a secret of the two ends,
+//! and renews it every so often. It hears a snapshot at once, at every change, and every five
+//! seconds: after thirty without one it lets nobody in. So no snapshot is sent on a hunch: only
+//! while the token store's leader answers.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    time::{Instant, MissedTickBehavior, timeout},
+};
+
+use super::{
+    connect::{Wire, unavailable},
+    tokens::{Table, Tokens},
+};
+use crate::{
+    access::{Anchor, SigningKey, Snapshot, Trust, now, now_ms, snapshot::Revoked},
+    error::{Error, Kind},
+    name::{Identity, ServerName, subject},
+    spawn::{Failure, Tasks},
+};
+
+/// How long a watch lives without being opened again.
+pub(super) const LEASE: Duration = Duration::from_secs(60);
+/// More watches than this are not kept.
+pub(super) const WATCHES_MAX: usize = 10_000;
+/// More watches of one identity than this are not kept: the oldest makes room.
+pub(super) const WATCHES_OF_ONE_MAX: usize = 64;
+/// How often a snapshot is sent where nothing changed.
+const EVERY: Duration = Duration::from_secs(5);
+/// The token store must have been read this lately for a snapshot to be sent.
+const READ_MAX: Duration = Duration::from_secs(10);
+/// Requests to open a watch that wait.
+const REQUESTS: usize = 256;
+/// How long one round of snapshots may take.
+const ROUND_MAX: Duration = Duration::from_secs(4);
+
+/// A handle to the watches. Clones share it.
+#[derive(Clone, Debug)]
+pub(super) struct Watches {
+    requests: mpsc::Sender<Request>,
+    local: Trust,
+}
+
+struct Request {
+    who: Identity,
+    deliver: String,
+    opened: oneshot::Sender<Result<u64, Error>>,
+}
+
+/// The one task that owns the watches.
+struct Teller {
+    /// When each watch ends.
+    watches: HashMap<(Identity, String), Instant>,
+    table: watch::Receiver<Table>,
+    wire: Wire,
+    key: Arc<SigningKey>,
+    anchor: Anchor,
+    /// The control plane's own trust: it hears without a message.
+    local: Trust,
+    number: u64,
+    told: Revoked,
+}
+
+impl Watches {
+    /// Begins to tell. The control plane's own trust has its first snapshot when this returns.
+    pub(super) fn start(tokens: &Tokens, key: Arc<SigningKey>, wire: Wire, tasks: &Tasks) -> Self {
+        let local = Trust::new(ServerName::weft().identity(), tokens.anchor());
+        let (requests, waiting) = mpsc::channel(REQUESTS);
+        let mut teller = Teller {
+            watches: HashMap::new(),
+            table: tokens.table(),
+            wire,
+            key,
+            anchor: tokens.anchor(),
+            local: local.clone(),
+            number: 0,
+            told: Revoked::default(),
+        };
+        teller.tell_ourselves();
+        let stop = tasks.stopping();
+        tasks.spawn("trust", Failure::Stops, async move {
+            tokio::select! { () = stop.cancelled() => {}, () = teller.run(waiting) => {} }
+        });
+        Self { requests, local }
+    }
+
+    /// The control plane's own trust.
+    pub(super) const fn local(&self) -> &Trust {
+        &self.local
+    }
+
+    /// Opens a watch of `who`, or renews it. Says the number of the snapshot that was sent to it.
+    ///
+    /// # Errors
+    /// `INVALID_PARAMS` where `deliver` is not 26 to 32 base32 characters, `SERVER_OVERLOADED`
+    /// where there are too many watches.
+    pub(super) async fn open(&self, who: &Identity, deliver: &str) -> Result<u64, Error> {
+        let base32 = |b: u8| b.is_ascii_lowercase() || (b'2'..=b'7').contains(&b);
+        if !(26..=32).contains(&deliver.len()) || !deliver.bytes().all(base32) {
+            return Err(super::tokens::invalid(
+                "deliver: 26 to 32 of a-z and 2-7, at least 128 random bits",
+            ));
+        }
+        let (opened, answer) = oneshot::channel();
+        let request = Request {
+            who: who.clone(),
+            deliver: deliver.to_owned(),
+            opened,
+        };
+        self.requests
+            .try_send(request)
+            .map_err(|_| unavailable("too many adapters ask for a watch at once: try again"))?;
+        answer
+            .await
+            .map_err(|_| unavailable("the control plane stops"))?
+    }
+}
+
+impl Teller {
+    async fn run(&mut self, mut requests: mpsc::Receiver<Request>) {
+        let mut tick = tokio::time::interval(EVERY);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                Some(request) = requests.recv() => self.open(request).await,
+                _ = tick.tick() => self.tell_all().await,
+                changed = self.table.changed() => {
+                    if changed.is_err() {
+                        return;
+                    }
+                    let revoked = self.table.borrow_and_update().revoked(now());
+                    if revoked != self.told {
+                        self.tell_all().await;
+                    }
+                }
+            }
+        }
+    }
+
+    async fn open(&mut self, request: Request) {
+        let Request {
+            who,
+            deliver,
+            opened,
+        } = request;
+        let answer = match self.room_for(&who, &deliver) {
+            Err(error) => Err(error),
+            Ok(()) => {
+                let to = (who, deliver);
+                self.watches.insert(to.clone(), Instant::now() + LEASE);
+                self.number = self.next_number();
+                let told = self.table.borrow().revoked(now());
+                if self.may_tell() {
+                    self.send(&told, std::iter::once(&to)).await;
+                }
+                Ok(self.number)
+            }
+        };
+        // Whoever asked may have gone.
+        drop(opened.send(answer));
+    }
+
+    fn room_for(&mut self, who: &Identity, deliver: &str) -> Result<(), Error> {
+        let now = Instant::now();
+        self.watches.retain(|_, ends| *ends > now);
+        if self
+            .watches
+            .contains_key(&(who.clone(), deliver.to_owned()))
+        {
+            return Ok(());
+        }
+        let own = self.watches.iter().filter(|((of, _), _)| of == who);
+        let oldest = own.clone().min_by_key(|(_, ends)| **ends);
+        if own.clone().count() >= WATCHES_OF_ONE_MAX
+            && let Some(key) = oldest.map(|(key, _)| key.clone())
+        {
+            self.watches.remove(&key);
+        }
+        if self.watches.len() >= WATCHES_MAX {
+            return Err(Error::new(
+                Kind::ServerOverloaded,
+                format!("{WATCHES_MAX} adapters watch already; no more are kept"),
+            ));
+        }
+        Ok(())
+    }
+
+    /// The time in milliseconds, and always more than before: so it increases across restarts too.
+    fn next_number(&self) -> u64 {
+        now_ms().max(self.number + 1)
+    }
+
+    fn may_tell(&self) -> bool {
+        let read = self.table.borrow().read_at();
+        read.is_some_and(|at| at.elapsed() < READ_MAX)
+    }
+
+    async fn tell_all(&mut self) {
+        if !self.may_tell() {
+            tracing::warn!("the token store was not read lately: no snapshot is sent");
+            return;
+        }
+        let now = Instant::now();
+        self.watches.retain(|_, ends| *ends > now);
+        self.tell_ourselves();
+        let to: Vec<_> = self.watches.keys().cloned().collect();
+        let round = self.send(&self.told, to.iter());
+        if timeout(ROUND_MAX, round).await.is_err() {
+            tracing::warn!("a round of snapshots took too long; the rest waits for the next");
+        }
+    }
+
+    /// Makes the next snapshot, and takes it ourselves.
+    fn tell_ourselves(&mut self) {
+        self.number = self.next_number();
+        self.told = self.table.borrow().revoked(now());
+        let own = self.snapshot(self.local.identity().clone(), &self.told);
+        if let Err(why) = self.local.apply(&own) {
+            tracing::error!(%why, "the control plane does not trust itself");
+        }
+    }
+
+    fn snapshot(&self, to: Identity, revoked: &Revoked) -> String {
+        Snapshot {
+            iss: self.anchor.issuer.clone(),
+            aud: to,
+            number: self.number,
+            iat_ms: now_ms(),
+            keys: self.anchor.keys.clone(),
+            revoked: revoked.clone(),
+        }
+        .sign(&self.key)
+    }
+
+    async fn send(&self, revoked: &Revoked, to: impl Iterator<Item = &(Identity, String)>) {
+        // One snapshot for each identity, however many watches it has.
+        let mut signed: HashMap<&Identity, String> = HashMap::new();
+        for (who, deliver) in to {
+            let snapshot = signed
+                .entry(who)
+                .or_insert_with(|| self.snapshot(who.clone(), revoked));
+            let to = subject::delivery(who, deliver);
+            if let Err(error) = self.wire.publish(to, snapshot.clone().into_bytes()).await {
+                tracing::warn!(adapter = %who, %error, "a snapshot was not sent");
+                return;
+            }
+        }
+    }
+}
