@@ -6,6 +6,7 @@ pub mod broker;
 pub mod bus;
 pub mod call;
 pub mod child;
+pub mod config;
 pub mod control;
 pub mod error;
 pub mod mcp;

@@ -1,0 +1,55 @@
+//! Keys that the design names and this version does not do. Taken in silence they would promise
+//! what does not happen; called unknown they would look misspelt.
+
+/// Section (the serde name of its type), key, and what it will do.
+const PLANNED: &[(&str, &str, &str)] = &[
+    ("Config", "gateway", "the MCP gateway over HTTP"),
+    ("Config", "events", "event domains"),
+    ("Config", "pipelines", "pipelines"),
+    ("Server", "replicas", "several processes of one server"),
+    (
+        "Server",
+        "idempotent",
+        "retries of calls that may be repeated",
+    ),
+    ("Server", "audit", "the audit trail of a server"),
+    ("Server", "retry", "retries"),
+    ("Server", "breaker", "the circuit breaker"),
+    ("Server", "cache", "cached results"),
+    ("Server", "batch", "calls in batches"),
+    ("Server", "pool", "pools of upstream connections"),
+    ("Server", "restart", "restart rules"),
+    ("Nats", "replicas", "replicated streams"),
+    ("Policy", "retry", "retries"),
+    ("Policy", "breaker", "the circuit breaker"),
+    ("Policy", "cache", "cached results"),
+    ("Policy", "batch", "calls in batches"),
+    ("Policy", "pool", "pools of upstream connections"),
+    ("Limits", "requestBody", "the limit of a gateway request"),
+];
+
+/// What a key of a later version will do, where it is one.
+pub(crate) fn planned(section: &str, key: &str) -> Option<&'static str> {
+    PLANNED
+        .iter()
+        .find(|(of, name, _)| *of == section && *name == key)
+        .map(|(_, _, what)| *what)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_planned_key_is_refused_in_these_words() {
+        for (section, key, _) in PLANNED {
+            let text = match *section {
+                "Config" => format!("{key}: 1"),
+                "Server" => format!("servers: {{ a: {{ command: x, {key}: 1 }} }}"),
+                section => format!("{}: {{ {key}: 1 }}", section.to_lowercase()),
+            };
+            let problem = crate::config::tests::refusal(&text);
+            assert!(problem.contains("is not in this version"), "{problem}");
+        }
+    }
+}

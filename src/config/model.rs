@@ -1,0 +1,283 @@
+//! What a configuration file may say. Names, defaults and doc comments here are the schema
+//! `schemas/config.json`.
+
+use std::{collections::BTreeMap, path::PathBuf};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::config::{
+    problem::{Problem, Problems},
+    secret::{Address, SecretSource, Setting},
+    source::Source,
+    tree::Node,
+    unit::{Period, Size},
+};
+
+/// The configuration of a mesh, as it is written: `${VAR}` in it is not expanded yet.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// The servers of the mesh by name: 1 to 63 of a-z, 0-9 and `-`.
+    pub servers: BTreeMap<String, Server>,
+    /// Servers as MCP clients write them. Keys that other clients add are honoured or named in a
+    /// warning, and names that do not fit are turned into ones that do.
+    #[serde(rename = "mcpServers", skip_serializing)]
+    #[schemars(schema_with = "clients_schema")]
+    clients: BTreeMap<String, serde_json::Value>,
+    /// The NATS server that carries the mesh. Nothing: Weft starts and keeps one.
+    pub nats: Nats,
+    /// What holds for every call.
+    pub policy: Policy,
+    /// How much is taken in.
+    pub limits: Limits,
+}
+
+/// Any mapping will do: what is in it is another program's matter.
+fn clients_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    schemars::json_schema!({
+        "type": "object",
+        "additionalProperties": { "type": "object" },
+    })
+}
+
+/// One MCP server: a `command` to run, or the `url` of one that runs.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Server {
+    /// Program to run: a name that is looked for in PATH, or a path relative to this file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub command: Option<String>,
+    /// Its arguments.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub args: Vec<String>,
+    /// Variables that are added to its environment.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub env: BTreeMap<String, Setting>,
+    /// Folder to run it in, relative to this file, whose folder is the default. A server from a
+    /// client's file runs in the folder that Weft was started in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cwd: Option<PathBuf>,
+    /// URL of a server that is spoken to over HTTP. This version does not carry it, and says so
+    /// for this server alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub url: Option<Address>,
+    /// HTTP headers for `url`.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub headers: BTreeMap<String, Setting>,
+    /// How long a call may take, 10ms to 24h. Default: `policy.timeout`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<Period>,
+    /// Who checks the arguments of a call against the tool's schema.
+    pub validate: Validate,
+    /// `false`: the server is kept in the file and not started.
+    pub enabled: bool,
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Self {
+            command: None,
+            args: Vec::new(),
+            env: BTreeMap::new(),
+            cwd: None,
+            url: None,
+            headers: BTreeMap::new(),
+            timeout: None,
+            validate: Validate::Server,
+            enabled: true,
+        }
+    }
+}
+
+/// Who checks the arguments of a call.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Validate {
+    /// The server itself, as the protocol asks of it.
+    #[default]
+    Server,
+    /// The adapter, before the server sees the call: for servers that do not check.
+    Adapter,
+}
+
+/// The NATS server that carries the mesh. With nothing set, Weft starts and keeps one.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Nats {
+    /// URL of an existing server, several with commas: `nats://`, `tls://`, `ws://`, `wss://`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub url: Option<Address>,
+    /// Context of the `nats` command that says where the server is. Keys beside it stand above it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub context: Option<String>,
+    /// Credentials file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub creds: Option<KeyFile>,
+    /// File with the seed of an nkey.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub nkey: Option<KeyFile>,
+    /// User name; needs `password`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    /// Password of `user`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub password: Option<SecretSource>,
+    /// Token of the NATS server (not a Weft token).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub token: Option<SecretSource>,
+    /// TLS files.
+    #[serde(skip_serializing_if = "TlsFiles::is_empty")]
+    pub tls: TlsFiles,
+    /// Path of the `nats-server` that Weft starts, where it is not to look for one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub server: Option<PathBuf>,
+}
+
+/// `{ file: PATH }`, relative to the configuration file.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct KeyFile {
+    /// The file.
+    pub file: PathBuf,
+}
+
+/// Files for TLS, relative to the configuration file.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct TlsFiles {
+    /// Certificates of the authorities to trust.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ca: Option<PathBuf>,
+    /// Own certificate; needs `key`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cert: Option<PathBuf>,
+    /// Own key; needs `cert`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key: Option<PathBuf>,
+}
+
+impl TlsFiles {
+    fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// What holds for every call, where a server does not say otherwise.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Policy {
+    /// How long a call may take, 10ms to 24h.
+    pub timeout: Period,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            timeout: Period::from_secs(30),
+        }
+    }
+}
+
+/// How much is taken in. What goes beyond is refused with the name of its limit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+pub struct Limits {
+    /// The longest line that a server may write, 64KiB to 1GiB.
+    pub line: Size,
+    /// The largest result of a call, 64KiB to 1GiB.
+    pub result: Size,
+    /// Calls that a server works on at once, 1 to 65536.
+    pub in_flight: u32,
+    /// Bytes of calls that wait for a server, 64KiB to 1GiB.
+    pub waiting: Size,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            line: Size::mib(64),
+            result: Size::mib(64),
+            in_flight: 256,
+            waiting: Size::mib(64),
+        }
+    }
+}
+
+const TIMEOUT: (Period, Period) = (Period::from_millis(10), Period::from_secs(24 * 3600));
+const SIZE: (Size, Size) = (Size::new(64 * 1024), Size::mib(1024));
+const IN_FLIGHT: (u32, u32) = (1, 65_536);
+
+impl Config {
+    /// Tells every value that is outside of its bounds.
+    pub(crate) fn check(&self, tree: &Node, source: &Source, problems: &mut Problems) {
+        let mut bounds = Bounds {
+            tree,
+            source,
+            problems,
+        };
+        bounds.hold(&["policy", "timeout"], self.policy.timeout, TIMEOUT);
+        bounds.hold(&["limits", "line"], self.limits.line, SIZE);
+        bounds.hold(&["limits", "result"], self.limits.result, SIZE);
+        bounds.hold(&["limits", "inFlight"], self.limits.in_flight, IN_FLIGHT);
+        bounds.hold(&["limits", "waiting"], self.limits.waiting, SIZE);
+    }
+}
+
+impl Server {
+    /// Tells what does not go together. `node` is the server's, at `path`.
+    pub(crate) fn check(&self, (node, path): (&Node, &str), source: &Source) -> Vec<Problem> {
+        let at = |key: &str| node.get(key).map_or(&node.at, |pair| &pair.at);
+        let mut found = Vec::new();
+        let mut tell = |key: &str, what: String| found.push(Problem::new(source, at(key), what));
+        match (&self.command, &self.url) {
+            (Some(_), Some(_)) => tell("url", format!("`{path}` has both `command` and `url`")),
+            (None, None) => tell("", format!("`{path}` needs a `command` to run")),
+            (Some(command), None) if command.trim().is_empty() => {
+                tell("command", format!("`{path}.command` is empty"));
+            }
+            (Some(_), None) if !self.headers.is_empty() => {
+                tell("headers", format!("`{path}.headers` belongs to a `url`"));
+            }
+            _ => {}
+        }
+        for name in self.env.keys() {
+            if name.is_empty() || name.contains(['=', '\0']) {
+                let name = name.escape_debug();
+                tell("env", format!("`{path}.env`: `{name}` is no variable name"));
+            }
+        }
+        if let Some(timeout) = self.timeout
+            && !(TIMEOUT.0..=TIMEOUT.1).contains(&timeout)
+        {
+            tell(
+                "timeout",
+                outside(&format!("{path}.timeout"), timeout, TIMEOUT),
+            );
+        }
+        found
+    }
+}
+
+struct Bounds<'a> {
+    tree: &'a Node,
+    source: &'a Source,
+    problems: &'a mut Problems,
+}
+
+impl Bounds<'_> {
+    fn hold<T: PartialOrd + std::fmt::Display>(&mut self, path: &[&str], value: T, bounds: (T, T)) {
+        if (&bounds.0..=&bounds.1).contains(&&value) {
+            return;
+        }
+        if let Some(node) = self.tree.find(path) {
+            let what = outside(&path.join("."), value, bounds);
+            self.problems
+                .push(Problem::new(self.source, &node.at, what));
+        }
+    }
+}
+
+fn outside<T: std::fmt::Display>(path: &str, value: T, (least, most): (T, T)) -> String {
+    format!("`{path}`: {value} is not between {least} and {most}")
+}

@@ -1,0 +1,188 @@
+//! From what a file says about a server to what is needed to start it, or to the reason why that
+//! is not possible. The reason belongs to this server: the others start.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    path::{MAIN_SEPARATOR, Path, PathBuf},
+    time::Duration,
+};
+
+use crate::config::{
+    decode::decode,
+    env::{Env, HOME},
+    expand::expand_all,
+    model::{Server, Validate},
+    problem::{Place, Problem, Problems},
+    secret::{Secret, Setting},
+    source::Source,
+    tree::{At, Node, Value},
+};
+
+/// One server of the mesh.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// Its name on the mesh.
+    pub name: String,
+    /// Where it is written.
+    pub place: Place,
+    /// `false`: it is not to be started.
+    pub enabled: bool,
+    /// What to start, or why that cannot be. For a server that is not enabled it is the same.
+    pub launch: Result<Launch, Problem>,
+}
+
+/// A process to start. Its `Debug` shows neither arguments nor values of variables.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Launch {
+    /// The program: a bare name for PATH, or an absolute path.
+    pub command: PathBuf,
+    /// Its arguments.
+    pub args: Vec<String>,
+    /// Variables to add to its environment.
+    pub env: BTreeMap<String, Secret>,
+    /// The folder to run it in; none: the one that Weft runs in.
+    pub cwd: Option<PathBuf>,
+    /// How long a call may take.
+    pub timeout: Duration,
+    /// Who checks arguments.
+    pub validate: Validate,
+}
+
+impl fmt::Debug for Launch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Launch")
+            .field("command", &self.command)
+            .field("args", &format_args!("{} of them", self.args.len()))
+            .field("env", &self.env)
+            .field("cwd", &self.cwd)
+            .field("timeout", &self.timeout)
+            .field("validate", &self.validate)
+            .finish()
+    }
+}
+
+/// A server as it was found in a file.
+#[derive(Clone)]
+pub(crate) struct Found<'a> {
+    pub(crate) name: String,
+    /// As the file calls it, with the list that it stands in: `servers.docs`.
+    pub(crate) path: String,
+    /// Where its name stands.
+    pub(crate) key: At,
+    /// What it says, in our keys.
+    pub(crate) node: Node,
+    pub(crate) source: &'a Source,
+    /// It came from a client's file, which is not ours to refuse.
+    pub(crate) foreign: bool,
+    /// Why it cannot be started, as far as that is known already.
+    pub(crate) refused: Option<Problem>,
+}
+
+const EXPANDED: &[&str] = &["command", "args", "env", "url", "headers", "cwd"];
+
+impl Found<'_> {
+    /// Reads it as it is written. Mistakes are problems of the file; in a client's file they are
+    /// this server's.
+    pub(crate) fn read(&mut self, problems: &mut Problems) -> Server {
+        let mut own = Problems::default();
+        let server: Server = decode(&self.node, &self.path, self.source, &mut own);
+        let mut found = own.list().to_vec();
+        // What was wrongly written is absent now, and not to be missed once more.
+        if found.is_empty() {
+            found = server.check((&self.node, &self.path), self.source);
+        }
+        if self.foreign {
+            self.refused = self.refused.take().or(found.into_iter().next());
+        } else {
+            found.into_iter().for_each(|problem| problems.push(problem));
+        }
+        server
+    }
+
+    /// What to start. `timeout` is the one of the mesh.
+    pub(crate) fn member(mut self, env: &Env, timeout: Duration) -> Member {
+        let launch = match self.refused.take() {
+            Some(problem) => Err(problem),
+            None => self.launch(env, timeout),
+        };
+        Member {
+            enabled: self
+                .node
+                .find(&["enabled"])
+                .is_none_or(|node| node.text() != Some("false")),
+            place: Place {
+                file: self.source.name().to_owned(),
+                line: self.key.line,
+                column: self.key.column,
+            },
+            launch,
+            name: self.name,
+        }
+    }
+
+    fn launch(&mut self, env: &Env, timeout: Duration) -> Result<Launch, Problem> {
+        if let Some(pair) = self.node.get("url") {
+            let what = format!(
+                "`{}`: HTTP servers are not carried by this version",
+                self.path
+            );
+            return Err(Problem::new(self.source, &pair.at, what)
+                .help("give the `command` of a server that speaks over stdio"));
+        }
+        let server = self.expanded(env).map_err(first)?;
+        let command = server.command.unwrap_or_default();
+        let home = env.get(HOME);
+        let cwd = match server.cwd {
+            Some(cwd) => Some(self.source.path(&cwd, home)),
+            None if self.foreign => None,
+            None => Some(self.source.folder().to_owned()),
+        };
+        Ok(Launch {
+            command: if command.contains(['/', MAIN_SEPARATOR]) {
+                self.source.path(Path::new(&command), home)
+            } else {
+                PathBuf::from(command)
+            },
+            args: server.args,
+            env: self.fetch(&server.env, env)?,
+            cwd,
+            timeout: server.timeout.map_or(timeout, |period| period.duration()),
+            validate: server.validate,
+        })
+    }
+
+    fn expanded(&mut self, env: &Env) -> Result<Server, Problems> {
+        let mut problems = Problems::default();
+        if let Value::Map(pairs) = &mut self.node.value {
+            for pair in pairs {
+                if EXPANDED.contains(&pair.key.as_str()) {
+                    let path = format!("{}.{}", self.path, pair.key);
+                    expand_all(&mut pair.node, &path, env, (self.source, &mut problems));
+                }
+            }
+        }
+        let server = decode(&self.node, &self.path, self.source, &mut problems);
+        problems.into_result().map(|()| server)
+    }
+
+    fn fetch(
+        &self,
+        settings: &BTreeMap<String, Setting>,
+        env: &Env,
+    ) -> Result<BTreeMap<String, Secret>, Problem> {
+        let fetch = |(name, setting): (&String, &Setting)| {
+            let secret = setting.fetch(env, self.source).map_err(|why| {
+                let at = self.node.find(&["env", name]).unwrap_or(&self.node);
+                let what = format!("`{}.env.{name}`: {why}", self.path);
+                Problem::new(self.source, &at.at, what)
+            })?;
+            Ok((name.clone(), secret))
+        };
+        settings.iter().map(fetch).collect()
+    }
+}
+
+fn first(problems: Problems) -> Problem {
+    problems.list()[0].clone()
+}

@@ -1,0 +1,242 @@
+//! Files that are taken, and what becomes of what they say.
+
+use insta::assert_snapshot;
+
+use crate::config::{tests::*, *};
+
+#[test]
+fn a_server_is_ready_to_start() {
+    let files = Files::new(&[
+        (FILE, concat!(
+            "servers:\n",
+            "  a: &a\n",
+            "    command: ./bin/a\n",
+            "    args: [-p, 8080, 1.10, '${WORD}', '${NONE:-x: y}', '$${WORD}', true]\n",
+            "    env: { PORT: 0755, KEY: { env: KEY }, PEM: { file: keys/pem }, W: '${WORD}' }\n",
+            "    cwd: ~/notes\n",
+            "    timeout: 5s\n",
+            "    validate: adapter\n",
+            "  b: { command: uvx, enabled: false }\n",
+            "  c: { <<: *a, command: '${WORD}', env: , cwd: sub }\n",
+        )),
+        ("keys/pem", "PEM\n"),
+    ])
+    .env(&[("WORD", "{a: b}, *x"), ("KEY", "s3cret"), ("HOME", "/home/me")]);
+    let loaded = files.loaded();
+    let launch = |index: usize| loaded.members[index].launch.clone().unwrap();
+    let a = launch(0);
+    assert_eq!(a.command, files.path("./bin/a"));
+    assert_eq!(
+        a.args,
+        [
+            "-p",
+            "8080",
+            "1.10",
+            "{a: b}, *x",
+            "x: y",
+            "${WORD}",
+            "true"
+        ]
+    );
+    let env: Vec<(&str, &str)> = a
+        .env
+        .iter()
+        .map(|(k, v)| (k.as_str(), v.reveal()))
+        .collect();
+    assert_eq!(
+        env,
+        [
+            ("KEY", "s3cret"),
+            ("PEM", "PEM"),
+            ("PORT", "0755"),
+            ("W", "{a: b}, *x")
+        ]
+    );
+    assert_eq!(a.cwd.as_deref(), Some("/home/me/notes".as_ref()));
+    assert_eq!((a.timeout.as_secs(), a.validate), (5, Validate::Adapter));
+    let b = launch(1);
+    assert_eq!((b.command, b.timeout.as_secs()), ("uvx".into(), 30));
+    assert_eq!(b.cwd.as_deref(), Some(files.folder.path()));
+    assert!(!loaded.members[1].enabled && loaded.members[0].enabled);
+    let c = launch(2);
+    assert_eq!(c.command, PathBuf::from("{a: b}, *x"));
+    assert_eq!(c.cwd, Some(files.path("sub")));
+    assert!(!format!("{loaded:?}").contains("s3cret"));
+}
+
+#[test]
+fn a_server_that_cannot_start_does_not_stop_the_others() {
+    let files = Files::new(&[(
+        FILE,
+        concat!(
+            "servers:\n",
+            "  fine: { command: x }\n",
+            "  unset:\n",
+            "    command: x\n",
+            "    args: [--key, '${DOCS_TOKEN}']\n",
+            "  foreign: { command: 'x ${input:key}' }\n",
+            "  secret: { command: x, env: { K: { env: NOT_SET } } }\n",
+            "  web: { url: 'https://me:s3cret@docs/mcp', headers: { Authorization: { env: X } } }\n",
+        ),
+    )]);
+    assert_snapshot!(files.members(), @r#"
+    fine "x" []
+    foreign: weft.yaml:6:23: `servers.foreign.command`: `${input:key}` is not a variable; write its value, or `${NAME}` for a variable; `$${` stands for a literal `${`
+    secret: weft.yaml:7:35: `servers.secret.env.K`: the variable `NOT_SET` is not set
+    unset: weft.yaml:5:19: `servers.unset.args`: the variable `DOCS_TOKEN` is not set; set it, or write `${DOCS_TOKEN:-default}`; `$${` stands for a literal `${`
+    web: weft.yaml:8:10: `servers.web`: HTTP servers are not carried by this version; give the `command` of a server that speaks over stdio
+    "#);
+    let loaded = files.loaded();
+    let unset = loaded
+        .members
+        .iter()
+        .find(|member| member.name == "unset")
+        .unwrap();
+    assert_snapshot!(files.bare(&unset.launch.clone().unwrap_err().to_string()), @r"
+    weft.yaml:5:19: `servers.unset.args`: the variable `DOCS_TOKEN` is not set
+      |
+    5 |     args: [--***, '${DOCS_TOKEN}']
+      |                   ^^^^^^^^^^^^^^^
+      = set it, or write `${DOCS_TOKEN:-default}`; `$${` stands for a literal `${`
+    ");
+}
+
+#[test]
+fn a_clients_file_is_read_as_its_client_reads_it() {
+    let files = Files::new(&[(
+        "mcp.json",
+        r#"{
+  // VS Code and others allow this
+  "inputs": [{ "id": "key" }],
+  "mcpServers": {
+    "My Server": { "command": "npx", "args": ["-y", "x//y", 5,], "env": { "URL": "http://a//b", "N": 1 },
+      "disabled": true, "autoApprove": ["a"], "alwaysAllow": [], "type": "stdio", "timeout": 60, },
+    "my-server": { "command": "./run", "timeout": 60000, "description": "\ud83d\ude00" /* ok */ },
+    "my_server": { "command": "${env:RUN}", "args": ["--token=${TOKEN}"] },
+    "old": { "type": "sse", "url": "http://a/sse" },
+    "web": { "serverUrl": "http://a/mcp" },
+    "odd": { "command": 5, "args": "s3cret" },
+    "typed": { "command": "x", "transport": "carrier pigeon" },
+    "none": "x",
+  },
+}
+"#,
+    )])
+    .env(&[("RUN", "run-it")]);
+    assert_snapshot!(files.members(), @r#"
+    my-server "./run" []
+    my-server-2 (off) "npx" ["-y", "x//y", "5"]
+    my-server-3: mcp.json:8:54: `mcpServers.my_server.args`: the variable `TOKEN` is not set; set it, or write `${TOKEN:-default}`; `$${` stands for a literal `${`
+    none: mcp.json:13:13: `mcpServers.none`: a mapping was expected here, not text
+    odd: mcp.json:11:36: `mcpServers.odd.args`: a list was expected here, not text
+    old: mcp.json:9:14: `mcpServers.old`: the two-endpoint HTTP+SSE transport of 2024-11-05 is not carried; give the `command` of a server that speaks over stdio
+    typed: mcp.json:12:32: `mcpServers.typed`: this transport is not known; give the `command` of a server that speaks over stdio
+    web: mcp.json:10:14: `mcpServers.web`: HTTP servers are not carried by this version; give the `command` of a server that speaks over stdio
+    "#);
+    assert_snapshot!(files.warnings(), @r"
+    mcp.json:3:3: `inputs` is not used: write a variable where `${input:…}` stands
+    mcp.json:5:5: the server `My Server` is called `my-server-2` on the mesh
+    mcp.json:6:83: `mcpServers.My Server.timeout`: 60 is taken as seconds
+    mcp.json:5:5: `mcpServers.My Server`: not used: autoApprove, alwaysAllow
+    mcp.json:7:40: `mcpServers.my-server.timeout`: 60000 is taken as milliseconds
+    mcp.json:7:5: `mcpServers.my-server`: not used: description
+    mcp.json:8:5: the server `my_server` is called `my-server-3` on the mesh
+    ");
+    let launch = |name: &str| {
+        let found = files.loaded().members.into_iter().find(|m| m.name == name);
+        found.unwrap().launch.unwrap()
+    };
+    assert_eq!(launch("my-server").timeout.as_secs(), 60);
+    assert_eq!(launch("my-server-2").timeout.as_secs(), 60);
+    assert_eq!(launch("my-server-2").cwd, None);
+}
+
+#[test]
+fn the_lists_of_other_clients_are_found() {
+    for text in [
+        r#"{ "servers": { "a": { "type": "stdio", "command": "x" } } }"#,
+        r#"{ "mcp": { "servers": { "a": { "command": "x" } } } }"#,
+        r#"{ "theme": "dark", "mcpServers": { "a": { "command": "x" } } }"#,
+        "\u{feff}{\t\"mcpServers\": {\r\n\t\t\"a\": {\t\"command\":\"x\"}}}",
+    ] {
+        let files = Files::new(&[("mcp.json", text)]);
+        assert_eq!(files.members(), r#"a "x" []"#, "{text}");
+    }
+    let files = Files::new(&[("mcp.json", r#"{ "theme": "dark" }"#)]);
+    assert_snapshot!(files.refusal(), @r#"
+    mcp.json:1:1: no `mcpServers` or `servers` in this file
+      |
+    1 | { "theme": "dark" }
+      | ^
+      = is it the file that your client keeps its MCP servers in?
+    "#);
+}
+
+#[test]
+fn nothing_is_needed() {
+    let loaded = Files::new(&[]).loaded();
+    assert_eq!(loaded.broker, Broker::Managed { server: None });
+    assert_eq!(loaded.data, PathBuf::from(DATA));
+    assert!(loaded.members.is_empty() && loaded.warnings.is_empty());
+    let empty = Files::new(&[(FILE, "servers:\nnats:\n# nothing\n")]).loaded();
+    assert_eq!(empty.config, loaded.config);
+}
+
+#[test]
+fn what_is_shown_has_no_secret_and_its_origin() {
+    let files = Files::new(&[
+        (FILE, concat!(
+            "servers: { a: { command: x, args: ['${KEY}'], env: { A: s3cret, B: { env: KEY } } } }\n",
+            "nats: { url: 'nats://me:s3cret@host', user: }\n",
+            "policy: { timeout: 90s }\n",
+        )),
+        ("mcp.json", r#"{ "mcpServers": { "b": { "command": "y", "env": { "K": "s3cret" } } } }"#),
+    ])
+    .env(&[("KEY", "s3cret")]);
+    let shown = show(&files.loaded());
+    let line = |(key, value): (&String, &serde_json::Value)| format!("{key}: {value}");
+    let blocks = shown["config"].as_object().unwrap().iter();
+    let rest = shown.as_object().unwrap().iter().skip(1);
+    let lines: Vec<String> = blocks.chain(rest).map(line).collect();
+    let text = files.bare(&lines.join("\n"));
+    assert!(!text.contains("s3cret"), "{text}");
+    assert_snapshot!(text, @r#"
+    servers: {"a":{"command":"x","args":["${KEY}"],"env":{"A":"***","B":{"env":"KEY"}},"validate":"server","enabled":true},"b":{"command":"y","env":{"K":"***"},"validate":"server","enabled":true}}
+    nats: {"url":"nats://***@host"}
+    policy: {"timeout":"90s"}
+    limits: {"line":"64MiB","result":"64MiB","inFlight":256,"waiting":"64MiB"}
+    broker: {"kind":"existing","urls":["nats://host"],"credentials":"user me","tls":{"ca":null,"cert":null,"key":null}}
+    data: ".weft"
+    origin: {"servers":["file weft.yaml","file mcp.json"],"nats":"file weft.yaml","policy":"file weft.yaml","limits":"default","data":"default"}
+    "#);
+}
+
+#[test]
+fn the_schema_takes_what_is_taken_and_refuses_what_is_refused() {
+    let schema = serde_json::to_value(schema()).unwrap();
+    assert_eq!(
+        schema["$schema"],
+        "https://json-schema.org/draft/2020-12/schema"
+    );
+    let validator = jsonschema::validator_for(&schema).unwrap();
+    let valid = |text: &str| validator.is_valid(&serde_json::from_str(text).unwrap());
+    let fine = r#"{ "servers": { "a": { "command": "x", "env": { "A": "b", "C": { "env": "D" } }, "timeout": "5s" } },
+        "mcpServers": { "b": { "anything": 1 } }, "limits": { "line": 65536, "waiting": "1MiB" },
+        "nats": { "user": "u", "password": { "file": "nats.key" }, "tls": { "ca": "d" } } }"#;
+    assert!(valid(fine));
+    Files::new(&[(FILE, fine), ("nats.key", "x")])
+        .env(&[("D", "e")])
+        .loaded();
+    for wrong in [
+        r#"{ "serverz": {} }"#,
+        r#"{ "servers": { "a": { "comand": "x" } } }"#,
+        r#"{ "policy": { "timeout": 30 } }"#,
+        r#"{ "nats": { "password": "x" } }"#,
+        r#"{ "limits": { "line": "1MB" } }"#,
+    ] {
+        assert!(!valid(wrong), "{wrong}");
+        refusal(wrong);
+    }
+    assert_eq!(schema["properties"]["limits"]["default"]["inFlight"], 256);
+    assert!(schema["$defs"]["Server"]["properties"]["command"]["description"].is_string());
+}
