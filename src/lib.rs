@@ -2,6 +2,7 @@
 
 pub mod access;
 pub mod adapter;
+pub mod app;
 pub mod broker;
 pub mod bus;
 pub mod call;

@@ -1,0 +1,11 @@
+//! The product: where everything meets, and in which order it starts and stops.
+
+pub mod bench;
+mod broken;
+pub mod context;
+pub mod folder;
+pub mod member;
+pub mod plane;
+pub mod sidecar;
+pub mod tokens;
+pub mod up;

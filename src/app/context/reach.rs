@@ -1,0 +1,438 @@
+//! Where the mesh is, and as whom it is joined: flags, environment and the data folder, laid over
+//! one another.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use super::{Context, ContextError, text};
+use crate::{
+    bus::{Auth, Tls},
+    config::{
+        self, Broker, Credentials, DATA, Env, Overrides, Secret, Sources,
+        env::{WEFT_DATA, WEFT_NATS_URL, WEFT_TOKEN},
+    },
+    mesh,
+};
+
+/// Bytes of a token file at most. A token has less than 8 KiB.
+const TOKEN_MAX: u64 = 64 * 1024;
+/// Where a broker of Weft's own listens.
+const MANAGED: &str = "nats://127.0.0.1:";
+
+/// What flags say.
+#[derive(Clone, Debug, Default)]
+pub struct Flags {
+    /// `--data DIR`: the folder of the mesh.
+    pub data: Option<PathBuf>,
+    /// `--nats URL`: where NATS is.
+    pub nats: Option<String>,
+}
+
+/// How the mesh is reached.
+#[derive(Clone, Debug)]
+pub struct Reach {
+    /// Where NATS is.
+    pub urls: Vec<String>,
+    /// Who we are to a broker that asks for more than a token.
+    pub credentials: Credentials,
+    /// Files for TLS.
+    pub tls: config::Tls,
+    /// The connect token.
+    pub token: Secret,
+    /// Where the token is from.
+    pub token_from: TokenFrom,
+    /// The folder and what is in it, where the mesh was found by one.
+    pub context: Option<(PathBuf, Context)>,
+    /// Why the configuration file was passed over, where it was: who only calls is not to be
+    /// stopped by a mistake in it.
+    pub passed_over: Option<String>,
+}
+
+/// Where a token is from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TokenFrom {
+    /// `WEFT_TOKEN`.
+    Variable,
+    /// A file.
+    File(PathBuf),
+}
+
+/// The data folder: `--data`, `WEFT_DATA`, `./.weft`.
+#[must_use]
+pub fn folder(env: &Env, flags: &Flags) -> PathBuf {
+    flags
+        .data
+        .clone()
+        .or_else(|| env.get(WEFT_DATA).map(PathBuf::from))
+        .unwrap_or_else(|| PathBuf::from(DATA))
+}
+
+impl Reach {
+    /// Finds the mesh. `--nats` and `WEFT_NATS_URL` name the broker, else the data folder does;
+    /// `WEFT_TOKEN` or `WEFT_TOKEN_FILE` say who we are, else the folder's own token does. With
+    /// `--data`, a `WEFT_NATS_URL` and the token beside it belong to another mesh, and count for
+    /// nothing.
+    ///
+    /// # Errors
+    /// [`ContextError`]; whether the mesh runs is seen in [`Reach::options`].
+    pub fn find(env: &Env, flags: &Flags) -> Result<Self, ContextError> {
+        let variable = env.get(WEFT_NATS_URL);
+        let elsewhere = flags.data.is_some() && flags.nats.is_none() && variable.is_some();
+        let url = match &flags.nats {
+            Some(url) => Some(url.as_str()),
+            None => variable.filter(|_| !elsewhere),
+        };
+        let token = if elsewhere { None } else { token(env)? };
+        let folder = folder(env, flags);
+        // What the environment names, the configuration reads there itself, and names in errors.
+        let flag = flags.nats.as_deref();
+        if let (Some(url), Some((token, from))) = (url, &token) {
+            return Self::at(url, flag, None, env)?.with(token.clone(), from.clone());
+        }
+        let context = match Context::read(&folder) {
+            Err(ContextError::NoMesh { .. }) if url.is_some() => return Err(ContextError::NoToken),
+            read => read?,
+        };
+        let (token, from) = match token {
+            Some(token) => token,
+            None => of_file(&context.token_file)?,
+        };
+        let nats_url = url.map_or_else(|| context.nats_url.clone(), str::to_owned);
+        if url.is_some() {
+            // A broker that was named by hand may be up while that process is not.
+            return Self::at(&nats_url, flag, None, env)?.with(token, from);
+        }
+        // A broker of Weft's own wants the token and nothing else: what the environment has for
+        // others is not sent to it.
+        let foreign = !nats_url.starts_with(MANAGED);
+        let named = foreign.then_some(nats_url.as_str());
+        Self::at(&nats_url, named, Some((folder, context)), env)?.with(token, from)
+    }
+
+    /// The broker at this URL, with the credentials that the environment or the configuration
+    /// file has for it. A broker of Weft's own wants the token and nothing else: what the
+    /// environment has for others is not sent to it.
+    fn at(
+        url: &str,
+        named: Option<&str>,
+        context: Option<(PathBuf, Context)>,
+        env: &Env,
+    ) -> Result<Self, ContextError> {
+        let told = context.is_none() || named.is_some();
+        let sources = |env: &Env, folder: &Path| Sources {
+            overrides: Overrides {
+                nats_url: named.map(str::to_owned),
+                ..Overrides::default()
+            },
+            env: env.clone(),
+            folder: folder.to_owned(),
+            ..Sources::default()
+        };
+        let (loaded, passed_over) = match config::load(&sources(env, Path::new(""))) {
+            Ok(loaded) => (loaded, None),
+            Err(problems) => {
+                // Where no file is looked for, what is left is what the URL and variables say.
+                let bare = sources(&without_config(env), Path::new("/dev/null"));
+                let loaded = config::load(&bare)
+                    .map_err(|problems| ContextError::Environment(problems.to_string()))?;
+                (loaded, Some(problems.to_string()))
+            }
+        };
+        let (urls, credentials, tls) = match loaded.broker {
+            Broker::Existing {
+                urls,
+                credentials,
+                tls,
+            } if told
+                || urls
+                    .iter()
+                    .any(|known| url.split(',').any(|one| one == known)) =>
+            {
+                (urls, credentials, tls)
+            }
+            _ => {
+                let urls = url.split(',').map(str::to_owned).collect();
+                (urls, Credentials::None, config::Tls::default())
+            }
+        };
+        Ok(Self {
+            urls,
+            credentials,
+            tls,
+            token: Secret::new(""),
+            token_from: TokenFrom::Variable,
+            context,
+            passed_over,
+        })
+    }
+
+    fn with(mut self, token: Secret, from: TokenFrom) -> Result<Self, ContextError> {
+        if token.reveal().trim().is_empty() {
+            return Err(ContextError::NoToken);
+        }
+        self.token = Secret::new(token.reveal().trim());
+        self.token_from = from;
+        Ok(self)
+    }
+
+    /// What the mesh is joined with.
+    ///
+    /// # Errors
+    /// [`ContextError::Gone`] where its process is not there any more.
+    pub fn options(&self) -> Result<mesh::Options, ContextError> {
+        if let Some((folder, context)) = &self.context
+            && !context.process().lives()
+        {
+            return Err(ContextError::Gone {
+                folder: folder.clone(),
+                pid: context.pid,
+            });
+        }
+        let mut options = mesh::Options::with_source("", self.source());
+        options.urls.clone_from(&self.urls);
+        options.broker = auth(&self.credentials);
+        options.tls = Tls {
+            ca: self.tls.ca.clone(),
+            client: self.tls.cert.clone().zip(self.tls.key.clone()),
+        };
+        Ok(options)
+    }
+}
+
+impl Reach {
+    /// The token of now: a file is read again, since whoever runs the mesh renews what is in it.
+    fn source(&self) -> mesh::TokenSource {
+        let (token, from) = (self.token.clone(), self.token_from.clone());
+        Arc::new(move || match &from {
+            TokenFrom::File(path) => of_file(path)
+                .map_or_else(|_| token.clone(), |(token, _)| token)
+                .reveal()
+                .trim()
+                .to_owned(),
+            TokenFrom::Variable => token.reveal().to_owned(),
+        })
+    }
+}
+
+/// How a broker knows us that does not take the token; none where it does.
+fn auth(credentials: &Credentials) -> Option<Auth> {
+    match credentials {
+        Credentials::None => None,
+        Credentials::Creds(path) => Some(Auth::Creds(path.clone())),
+        Credentials::Nkey(path) => Some(Auth::NkeyFile(path.clone())),
+        Credentials::User { user, password } => {
+            Some(Auth::Password(user.clone(), password.reveal().to_owned()))
+        }
+        Credentials::Token(token) => Some(Auth::token(token.reveal().to_owned())),
+    }
+}
+
+/// The token that the environment gives.
+fn token(env: &Env) -> Result<Option<(Secret, TokenFrom)>, ContextError> {
+    let token = env.token().map_err(ContextError::Environment)?;
+    let file = env.get(crate::config::env::WEFT_TOKEN_FILE);
+    let from = match (env.get(WEFT_TOKEN), file) {
+        (None, Some(path)) => TokenFrom::File(PathBuf::from(path)),
+        _ => TokenFrom::Variable,
+    };
+    Ok(token.map(|token| (token, from)))
+}
+
+fn of_file(path: &Path) -> Result<(Secret, TokenFrom), ContextError> {
+    let text = text(path, TOKEN_MAX).map_err(|error| ContextError::Token {
+        path: path.to_owned(),
+        why: error.to_string(),
+    })?;
+    Ok((Secret::new(text), TokenFrom::File(path.to_owned())))
+}
+
+/// The variables that say where NATS is and who we are to it, and no other.
+fn without_config(env: &Env) -> Env {
+    use crate::config::env::{HOME, NATS_CONTEXT, NATS_CREDS, NATS_URL, XDG_CONFIG_HOME};
+    [
+        HOME,
+        NATS_CONTEXT,
+        NATS_CREDS,
+        NATS_URL,
+        XDG_CONFIG_HOME,
+        WEFT_NATS_URL,
+    ]
+    .into_iter()
+    .filter_map(|name| Some((name, env.get(name)?)))
+    .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::env::WEFT_TOKEN_FILE;
+
+    const HERE: &str = "nats://127.0.0.1:1";
+    const THERE: &str = "nats://127.0.0.1:2";
+
+    /// A folder with a context of this process, or of one that is gone.
+    fn mesh(pid: u32) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().expect("a folder");
+        std::fs::write(folder.path().join("token"), "of-the-folder\n").expect("written");
+        let context = Context {
+            nats_url: HERE.into(),
+            gateway_url: None,
+            token_file: "token".into(),
+            pid,
+        };
+        context.write(folder.path()).expect("written");
+        folder
+    }
+
+    fn env(variables: &[(&str, &str)]) -> Env {
+        variables.iter().copied().collect()
+    }
+
+    fn found(env: &Env, flags: &Flags) -> (String, String) {
+        let reach = Reach::find(env, flags).expect("found");
+        (reach.urls.join(","), reach.token.reveal().to_owned())
+    }
+
+    fn pair(url: &str, token: &str) -> (String, String) {
+        (url.to_owned(), token.to_owned())
+    }
+
+    #[test]
+    fn flags_stand_over_the_environment_and_that_over_the_folder() {
+        let folder = mesh(std::process::id());
+        let path = folder.path().to_str().expect("UTF-8");
+        let none = Flags::default();
+        let data = Flags {
+            data: Some(path.into()),
+            nats: None,
+        };
+        let nats = Flags {
+            data: Some(path.into()),
+            nats: Some(THERE.into()),
+        };
+        let own = pair(HERE, "of-the-folder");
+        assert_eq!(found(&env(&[(WEFT_DATA, path)]), &none), own);
+        assert_eq!(found(&env(&[]), &data), own);
+        // Who somebody is, is said alone; where the mesh is, too.
+        let token = env(&[(WEFT_DATA, path), (WEFT_TOKEN, "mine")]);
+        assert_eq!(found(&token, &none), pair(HERE, "mine"));
+        assert_eq!(found(&token, &data), pair(HERE, "mine"));
+        let url = env(&[(WEFT_DATA, path), (WEFT_NATS_URL, THERE)]);
+        assert_eq!(found(&url, &none), pair(THERE, "of-the-folder"));
+        assert_eq!(found(&env(&[]), &nats), pair(THERE, "of-the-folder"));
+        // Both are another mesh: they win over the folder, and lose against --data.
+        let both = env(&[
+            (WEFT_DATA, path),
+            (WEFT_NATS_URL, THERE),
+            (WEFT_TOKEN, "mine"),
+        ]);
+        assert_eq!(found(&both, &none), pair(THERE, "mine"));
+        assert_eq!(found(&both, &data), own);
+    }
+
+    #[test]
+    fn url_and_token_suffice() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("token");
+        std::fs::write(&path, "from-a-file\n").expect("written");
+        let nowhere = folder.path().join("none");
+        let env = env(&[
+            (WEFT_DATA, nowhere.to_str().expect("UTF-8")),
+            (WEFT_NATS_URL, HERE),
+            (WEFT_TOKEN_FILE, path.to_str().expect("UTF-8")),
+        ]);
+        let reach = Reach::find(&env, &Flags::default()).expect("found");
+        assert_eq!(reach.token.reveal(), "from-a-file");
+        assert_eq!(reach.token_from, TokenFrom::File(path));
+        reach.options().expect("no process is asked for");
+    }
+
+    #[test]
+    fn what_is_missing_is_named() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().to_str().expect("UTF-8");
+        let error = |env: &Env| Reach::find(env, &Flags::default()).expect_err("nothing");
+        let none = error(&env(&[(WEFT_DATA, path)]));
+        assert!(matches!(none, ContextError::NoMesh { .. }), "{none}");
+        let url = error(&env(&[(WEFT_DATA, path), (WEFT_NATS_URL, HERE)]));
+        assert!(matches!(url, ContextError::NoToken), "{url}");
+        let file = error(&env(&[
+            (WEFT_NATS_URL, HERE),
+            (WEFT_TOKEN_FILE, "/nowhere/token"),
+        ]));
+        assert!(file.to_string().contains("/nowhere/token"), "{file}");
+    }
+
+    #[test]
+    fn a_mesh_whose_process_is_gone_is_told() {
+        let folder = mesh(i32::MAX as u32);
+        let flags = Flags {
+            data: Some(folder.path().to_owned()),
+            nats: None,
+        };
+        let reach = Reach::find(&env(&[]), &flags).expect("found");
+        let error = reach.options().expect_err("gone");
+        assert_eq!(
+            error.to_string(),
+            format!(
+                "the mesh of {} is not running (pid 2147483647 is gone); start it with `weft up`",
+                folder.path().display()
+            )
+        );
+        let there = mesh(std::process::id());
+        let flags = Flags {
+            data: Some(there.path().to_owned()),
+            nats: None,
+        };
+        let reach = Reach::find(&env(&[]), &flags).expect("found");
+        assert_eq!(reach.options().expect("the twin").urls, [HERE]);
+    }
+
+    #[test]
+    fn a_url_that_is_none_is_named_by_where_it_stands() {
+        let wrong = env(&[(WEFT_NATS_URL, "ftp://x"), (WEFT_TOKEN, "t")]);
+        let said = Reach::find(&wrong, &Flags::default()).expect_err("no URL");
+        assert!(said.to_string().starts_with(WEFT_NATS_URL), "{said}");
+        let flags = Flags {
+            data: None,
+            nats: Some("ftp://x".into()),
+        };
+        let token = env(&[(WEFT_TOKEN, "t")]);
+        let said = Reach::find(&token, &flags).expect_err("no URL");
+        assert!(said.to_string().starts_with("--nats"), "{said}");
+    }
+
+    #[test]
+    fn credentials_of_the_environment_are_used() {
+        let env = env(&[
+            (WEFT_NATS_URL, "nats://me:secret@127.0.0.1:1"),
+            (WEFT_TOKEN, "t"),
+        ]);
+        let reach = Reach::find(&env, &Flags::default()).expect("found");
+        assert_eq!(reach.urls, [HERE]);
+        let options = reach.options().expect("options");
+        assert!(matches!(options.broker, Some(Auth::Password(..))));
+        let nkey = auth(&Credentials::Nkey("seed".into()));
+        assert!(matches!(nkey, Some(Auth::NkeyFile(_))));
+    }
+
+    #[test]
+    fn a_broker_of_our_own_gets_the_token_alone() {
+        let folder = mesh(std::process::id());
+        let flags = Flags {
+            data: Some(folder.path().to_owned()),
+            nats: None,
+        };
+        let creds = env(&[("NATS_CREDS", "/some/where.creds")]);
+        let reach = Reach::find(&creds, &flags).expect("found");
+        assert_eq!(reach.credentials, Credentials::None);
+        let named = env(&[("NATS_CREDS", "/some/where.creds"), ("NATS_URL", HERE)]);
+        let reach = Reach::find(&named, &flags).expect("found");
+        assert_eq!(
+            reach.credentials,
+            Credentials::Creds("/some/where.creds".into())
+        );
+    }
+}

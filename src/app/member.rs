@@ -1,0 +1,327 @@
+//! One stdio server on the mesh: its process, its place on the bus, its heartbeat.
+//!
+//! The server is served while it answers, and leaves the queue group while it does not: then the
+//! broker tells its callers at once that nobody is there, and the registry why.
+
+mod tell;
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::{broadcast, watch};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    adapter::{
+        Changed, Status,
+        stdio::{self, Upstream},
+    },
+    bus::{self, Bounds, Limits, Reach, ServeOptions, Served, micro},
+    child::Watchdog,
+    error::Error,
+    mesh::{self, Mesh},
+    name::{Instance, ServerName, subject},
+    policy,
+    registry::{Heartbeat, heartbeat},
+    spawn::{Failure, Tasks},
+    telemetry::metric::{Side, Tools},
+};
+
+/// How soon a server that could not join tries again.
+const AGAIN: Duration = Duration::from_secs(1);
+/// What is under way has so long to end when the process went away: its calls end by themselves.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// A server that is to join.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Its name.
+    pub server: ServerName,
+    /// Its process.
+    pub stdio: stdio::Options,
+    /// How it joins; the token is one for `serve:tools/{server}/*`.
+    pub mesh: mesh::Options,
+    /// Whether arguments are checked here as well.
+    pub validate: bool,
+    /// What it takes at a time.
+    pub limits: Limits,
+    /// How large a body may be.
+    pub bounds: Bounds,
+    /// How long a call may take whose caller does not say.
+    pub timeout: Duration,
+}
+
+/// A server on the mesh.
+#[derive(Debug)]
+pub struct Member {
+    /// Its name.
+    pub server: ServerName,
+    upstream: Upstream,
+    joined: watch::Receiver<Joined>,
+    grace: watch::Sender<Duration>,
+    leave: CancellationToken,
+    left: CancellationToken,
+    tasks: Tasks,
+}
+
+/// Whether a server has its place on the bus.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Joined {
+    /// Not yet, and why, after the first try.
+    No(Option<String>),
+    /// It has: whenever its process answers, it is served.
+    Yes,
+}
+
+impl Member {
+    /// Starts the process and joins. What fails is tried again, and told by [`Member::problem`].
+    #[must_use]
+    pub fn start(options: Options, watchdog: &Watchdog, tasks: &Tasks) -> Self {
+        let own = tasks.group();
+        let server = options.server.clone();
+        let upstream = Upstream::start(server.clone(), options.stdio.clone(), watchdog, tasks);
+        let (told, joined) = watch::channel(Joined::No(None));
+        let (joining, group) = (upstream.clone(), own.clone());
+        let (grace, grace_heard) = watch::channel(GRACE);
+        let (leave, left) = (CancellationToken::new(), CancellationToken::new());
+        let (leaving, leaves) = (leave.clone(), left.clone().drop_guard());
+        own.spawn("member", Failure::Logged, async move {
+            let _leaves = leaves;
+            let place = tokio::select! {
+                () = leaving.cancelled() => return,
+                () = group.stopping().cancelled_owned() => return,
+                place = join(&options, &joining, told, &group) => place,
+            };
+            place.keep(joining, grace_heard, leaving).await;
+        });
+        Self {
+            server,
+            upstream,
+            joined,
+            grace,
+            leave,
+            left,
+            tasks: own,
+        }
+    }
+
+    /// How the process fares.
+    #[must_use]
+    pub fn status(&self) -> watch::Receiver<Status> {
+        self.upstream.status()
+    }
+
+    /// Whether it has its place on the bus.
+    #[must_use]
+    pub fn joined(&self) -> watch::Receiver<Joined> {
+        self.joined.clone()
+    }
+
+    /// Waits until the server is up or has failed once.
+    pub async fn settled(&self) {
+        let mut status = self.upstream.status();
+        let settled = status.wait_for(|status| status.is_up() || status.last_error.is_some());
+        // The sender ends only with the server: then it is settled too.
+        if settled.await.is_err() {
+            return;
+        }
+        let mut joined = self.joined.clone();
+        let done = joined.wait_for(|joined| *joined != Joined::No(None));
+        drop(done.await);
+    }
+
+    /// What is wrong with it, where something is.
+    #[must_use]
+    pub fn problem(&self) -> Option<String> {
+        let status = self.upstream.status();
+        let status = status.borrow();
+        if !status.is_up() {
+            let why = status.last_error.clone();
+            return Some(why.unwrap_or_else(|| "it has not answered yet".to_owned()));
+        }
+        match &*self.joined.borrow() {
+            Joined::Yes => None,
+            Joined::No(why) => Some(
+                why.clone()
+                    .unwrap_or_else(|| "it has not joined yet".into()),
+            ),
+        }
+    }
+
+    /// Leaves the mesh and ends the process: what is under way has `grace` to end.
+    pub async fn stop(self, grace: Duration) {
+        // First out of the queue group, with the connection still there for the last answers.
+        self.grace.send_replace(grace);
+        self.leave.cancel();
+        let limit = grace + 2 * GRACE;
+        let left = tokio::time::timeout(limit, self.left.cancelled())
+            .await
+            .is_ok();
+        let left = self.tasks.stop(GRACE).await && left;
+        let ended = self.upstream.stop().await;
+        if !(left && ended) {
+            tracing::warn!(server = %self.server, "the server did not end in order");
+        }
+    }
+}
+
+/// Gets a place on the bus, again and again until it has one.
+async fn join(
+    options: &Options,
+    upstream: &Upstream,
+    told: watch::Sender<Joined>,
+    tasks: &Tasks,
+) -> Place {
+    loop {
+        match Place::take(options, upstream, tasks).await {
+            Ok(place) => {
+                told.send_replace(Joined::Yes);
+                return place;
+            }
+            Err(error) => {
+                tracing::warn!(server = %options.server, %error, "the server could not join; next try in 1 s");
+                told.send_replace(Joined::No(Some(error.to_string())));
+            }
+        }
+        tokio::time::sleep(AGAIN).await;
+    }
+}
+
+/// A server's place on the bus.
+struct Place {
+    server: ServerName,
+    instance: Instance,
+    mesh: Mesh,
+    serve: ServeOptions,
+    stack: crate::call::SharedService,
+    tasks: Tasks,
+}
+
+impl Place {
+    async fn take(options: &Options, upstream: &Upstream, tasks: &Tasks) -> Result<Self, Error> {
+        let mesh = Mesh::connect_in(options.mesh.clone(), tasks).await?;
+        let trust = mesh.trust().await?;
+        let instance = Instance::random();
+        let tools = Tools::new(Side::Server);
+        let mut policy = policy::server::Options::new(trust, tools.clone());
+        policy.schemas = options.validate.then(|| tell::schemas(upstream.status()));
+        let about = tell::about(options.server.clone(), upstream.status(), tools);
+        let told = micro::Options {
+            server: options.server.clone(),
+            instance: instance.clone(),
+            about,
+        };
+        micro::answer(mesh.link(), told, tasks).await?;
+        Ok(Self {
+            server: options.server.clone(),
+            serve: ServeOptions {
+                server: options.server.clone(),
+                instance: instance.clone(),
+                reach: Reach::Member,
+                limits: options.limits,
+                bounds: options.bounds,
+                timeout: options.timeout,
+            },
+            instance,
+            stack: policy::server::stack(upstream.clone(), policy),
+            mesh,
+            tasks: tasks.clone(),
+        })
+    }
+
+    /// Serves while the process answers, and says how it fares; in the end, goodbye.
+    async fn keep(
+        self,
+        upstream: Upstream,
+        grace: watch::Receiver<Duration>,
+        stop: CancellationToken,
+    ) {
+        let mut status = upstream.status();
+        let mut changes = upstream.changes();
+        let mut served: Option<Served> = None;
+        let mut beat = tokio::time::interval(heartbeat::EVERY);
+        loop {
+            let now = status.borrow_and_update().clone();
+            served = self.door(served, now.is_up()).await;
+            let trouble = (now.is_up() && served.is_none()).then_some("it can't be served");
+            self.beat(&now, trouble).await;
+            tokio::select! {
+                () = stop.cancelled() => break,
+                changed = status.changed() => if changed.is_err() {
+                    break;
+                },
+                change = changes.recv() => self.tell(change).await,
+                _ = beat.tick() => {}
+            }
+        }
+        if let Some(served) = served {
+            let grace = *grace.borrow();
+            served.drain(grace).await;
+        }
+        let last = status.borrow().clone();
+        self.say(tell::heartbeat_of(&self.server, &self.instance, &last, None).left())
+            .await;
+    }
+
+    /// Opens or closes the door, as the process does or does not answer.
+    async fn door(&self, served: Option<Served>, up: bool) -> Option<Served> {
+        match (served, up) {
+            (None, true) => {
+                let serving = bus::serve(
+                    self.mesh.link(),
+                    self.serve.clone(),
+                    self.stack.clone(),
+                    &self.tasks,
+                );
+                serving
+                    .await
+                    .inspect_err(
+                        |error| tracing::warn!(server = %self.server, %error, "not served"),
+                    )
+                    .ok()
+            }
+            (Some(served), false) => {
+                served.drain(GRACE).await;
+                None
+            }
+            (served, _) => served,
+        }
+    }
+
+    async fn beat(&self, status: &Status, trouble: Option<&str>) {
+        self.say(tell::heartbeat_of(
+            &self.server,
+            &self.instance,
+            status,
+            trouble,
+        ))
+        .await;
+    }
+
+    async fn say(&self, beat: Heartbeat) {
+        let to = subject::heartbeat(&self.server, &self.instance);
+        let sent = self.mesh.link().publish(to, beat.encode().into());
+        if let Err(error) = sent.await {
+            tracing::debug!(server = %self.server, %error, "a heartbeat was not sent");
+        }
+    }
+
+    /// Tells who listens that something of the server changed.
+    async fn tell(&self, change: Result<Changed, broadcast::error::RecvError>) {
+        // After a gap the reader can't know what changed: everything.
+        let kinds: &[&str] = match &change {
+            Ok(change) => &[change.kind],
+            Err(_) => &[
+                "tools/list_changed",
+                "prompts/list_changed",
+                "resources/list_changed",
+            ],
+        };
+        for kind in kinds {
+            let to = subject::notification(&self.server, kind);
+            if let Err(error) = self.mesh.link().publish(to, Bytes::new()).await {
+                tracing::debug!(server = %self.server, %error, "a change was not told");
+            }
+        }
+    }
+}

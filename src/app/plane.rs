@@ -1,0 +1,188 @@
+//! The control plane and its place on the bus: the server `weft`.
+
+use std::sync::Arc;
+
+use super::tokens;
+use crate::{
+    access::Lifetimes,
+    bus::{
+        self, Auth, Bounds, Limits, Link, Options as BusOptions, Reach, ServeOptions, Served, Tls,
+    },
+    control::{self, Accounts, Control, Options as ControlOptions, Secrets},
+    error::{Error, Kind},
+    mesh::TokenSource,
+    name::{Identity, Instance, ServerName, header},
+    policy,
+    spawn::Tasks,
+    telemetry::metric::{Side, Tools},
+};
+
+pub use crate::control::{ToolDefinition, tools};
+
+/// The name of a mesh that nobody named: `iss` of its tokens.
+const ISSUER: &str = "weft";
+
+/// A running control plane that is served on the mesh.
+#[derive(Debug)]
+pub struct Plane {
+    control: Arc<Control>,
+    served: Served,
+    link: Link,
+    login: Option<Auth>,
+    tls: Tls,
+}
+
+impl Plane {
+    /// Starts it. `login` is for a broker that somebody else runs: where that has no accounts of
+    /// ours, it is what everybody connects with.
+    ///
+    /// # Errors
+    /// What the broker or the token store says.
+    pub async fn start(
+        urls: &[String],
+        secrets: &Arc<Secrets>,
+        login: Option<Auth>,
+        tls: Tls,
+        tasks: &Tasks,
+    ) -> Result<Self, Error> {
+        let own = Auth::Nkey(secrets.store_seed());
+        let (control, login) = match login {
+            None => (start(urls, secrets, None, &tls, tasks).await?, None),
+            Some(given) => existing(urls, secrets, given, &tls, tasks).await?,
+        };
+        let link = BusOptions {
+            urls: urls.to_vec(),
+            identity: ServerName::weft().identity(),
+            auth: login.clone().unwrap_or(own),
+            tls: tls.clone(),
+            name: "weft control plane".to_owned(),
+        };
+        let link = Link::connect(link, tasks).await?;
+        let options = ServeOptions {
+            server: ServerName::weft(),
+            instance: Instance::random(),
+            reach: if login.is_none() {
+                Reach::Imported
+            } else {
+                Reach::Member
+            },
+            limits: Limits::default(),
+            bounds: Bounds::default(),
+            timeout: header::TIMEOUT,
+        };
+        let mut stack = policy::server::Options::new(control.trust(), Tools::new(Side::Server));
+        stack.needs = control::needs;
+        stack.open = control::open;
+        let stack = policy::server::stack(control.service(), stack);
+        Ok(Self {
+            served: bus::serve(&link, options, stack, tasks).await?,
+            link,
+            control: Arc::new(control),
+            login,
+            tls,
+        })
+    }
+
+    /// The control plane itself.
+    #[must_use]
+    pub const fn control(&self) -> &Arc<Control> {
+        &self.control
+    }
+
+    /// What everybody connects with on a broker with one account; `None` where the control plane
+    /// lets people in.
+    #[must_use]
+    pub fn login(&self) -> Option<Auth> {
+        self.login.clone()
+    }
+
+    /// Certificates for connections to the broker.
+    #[must_use]
+    pub fn tls(&self) -> Tls {
+        self.tls.clone()
+    }
+
+    /// A connect token.
+    ///
+    /// # Errors
+    /// A permission that is none, or what the token store says.
+    pub async fn issue(&self, name: Identity, permissions: &[String]) -> Result<String, Error> {
+        let issued = tokens::local(Arc::clone(&self.control), name, permissions.to_vec());
+        Ok(issued.await?.0)
+    }
+
+    /// A connect token that is renewed until the tasks are stopped; each new one is told.
+    ///
+    /// # Errors
+    /// As [`Plane::issue`].
+    pub async fn renewed(
+        &self,
+        name: Identity,
+        permissions: Vec<String>,
+        told: impl Fn(&str) + Send + Sync + 'static,
+        tasks: &Tasks,
+    ) -> Result<TokenSource, Error> {
+        let (control, told) = (Arc::clone(&self.control), Arc::new(told));
+        let issue = move || {
+            let told = Arc::clone(&told);
+            let issued = tokens::local(Arc::clone(&control), name.clone(), permissions.clone());
+            async move { issued.await.inspect(|(token, _)| told(token)) }
+        };
+        tokens::renewed(issue, tasks).await
+    }
+
+    /// The control plane's own connection.
+    #[must_use]
+    pub const fn link(&self) -> &Link {
+        &self.link
+    }
+
+    /// Stops serving, then the control plane.
+    pub async fn stop(self) {
+        self.served.drain(std::time::Duration::from_secs(1)).await;
+        if !self.control.stop().await {
+            tracing::warn!("the control plane did not end in time");
+        }
+    }
+}
+
+/// An existing broker: with our accounts, where it knows our keys; else with one for all.
+async fn existing(
+    urls: &[String],
+    secrets: &Arc<Secrets>,
+    given: Auth,
+    tls: &Tls,
+    tasks: &Tasks,
+) -> Result<(Control, Option<Auth>), Error> {
+    match start(urls, secrets, None, tls, tasks).await {
+        Ok(control) => Ok((control, None)),
+        Err(error) if error.kind() == Kind::AuthenticationFailed => {
+            let control = start(urls, secrets, Some(&given), tls, tasks).await?;
+            tracing::warn!(
+                "the broker has no accounts for this mesh (`weft config nats` prints them): \
+                 whoever may connect to it can read every call"
+            );
+            Ok((control, Some(given)))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+async fn start(
+    urls: &[String],
+    secrets: &Arc<Secrets>,
+    one: Option<&Auth>,
+    tls: &Tls,
+    tasks: &Tasks,
+) -> Result<Control, Error> {
+    let options = ControlOptions {
+        urls: urls.to_vec(),
+        tls: tls.clone(),
+        secrets: Arc::clone(secrets),
+        issuer: ISSUER.to_owned(),
+        lifetimes: Lifetimes::default(),
+        replicas: 1,
+        accounts: one.map_or(Accounts::Mesh, |auth| Accounts::One(auth.clone())),
+    };
+    Control::start(options, tasks).await
+}

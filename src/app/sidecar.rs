@@ -1,0 +1,146 @@
+//! One server that joins a mesh from a process of its own: `weft adapter NAME -- CMD`.
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use serde::Deserialize;
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    member::{self, Member},
+    tokens,
+    up::StartError,
+};
+pub use crate::adapter::stdio::{Launch, Options as Process};
+use crate::{
+    access::exchange::Held,
+    bus::{Bounds, Limits},
+    child::Watchdog,
+    error::Error,
+    mesh::{self, Mesh, TokenSource},
+    name::ServerName,
+    spawn::Tasks,
+};
+
+/// How long what is under way has to end.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// A server that is to join.
+#[derive(Debug)]
+pub struct Options {
+    /// Its name.
+    pub server: ServerName,
+    /// Its process.
+    pub process: Process,
+    /// How whoever runs this joins: with a token of the server's own, or with one that may issue
+    /// such a token (`admin:mesh/tokens`).
+    pub mesh: mesh::Options,
+    /// Whether arguments are checked here as well.
+    pub validate: bool,
+    /// How long a call may take whose caller does not say.
+    pub timeout: Duration,
+    /// The program that is run again as watchdog; where none is given, this one.
+    pub watchdog: Option<PathBuf>,
+}
+
+/// A server that joined.
+#[derive(Debug)]
+pub struct Sidecar {
+    member: Member,
+    root: Tasks,
+    ground: Tasks,
+}
+
+impl Sidecar {
+    /// Starts the process and joins; waits until it is up or has failed once.
+    ///
+    /// # Errors
+    /// No broker, a token that is refused, or one that does not permit to serve this name.
+    pub async fn start(options: Options) -> Result<Self, StartError> {
+        let (root, ground) = (Tasks::new(), Tasks::new());
+        let started = Self::start_in(options, root.clone(), ground.clone()).await;
+        if started.is_err() {
+            root.stop(GRACE).await;
+            ground.stop(GRACE).await;
+        }
+        started
+    }
+
+    async fn start_in(options: Options, root: Tasks, ground: Tasks) -> Result<Self, StartError> {
+        let watchdog = Watchdog::start(options.watchdog.as_deref(), &ground).await?;
+        let token = own_token(&options.server, &options.mesh, &root).await?;
+        let member = member::Options {
+            server: options.server,
+            stdio: options.process,
+            mesh: mesh::Options {
+                token,
+                ..options.mesh
+            },
+            validate: options.validate,
+            limits: Limits::default(),
+            bounds: Bounds::default(),
+            timeout: options.timeout,
+        };
+        let member = Member::start(member, &watchdog, &root);
+        member.settled().await;
+        Ok(Self {
+            member,
+            root,
+            ground,
+        })
+    }
+
+    /// The server.
+    #[must_use]
+    pub const fn member(&self) -> &Member {
+        &self.member
+    }
+
+    /// Resolves when a part ended that nothing works without.
+    #[must_use]
+    pub fn broken(&self) -> CancellationToken {
+        self.root.stopping()
+    }
+
+    /// Leaves the mesh and ends the process.
+    pub async fn stop(self) {
+        self.member.stop(GRACE).await;
+        let root = self.root.stop(GRACE).await;
+        let ground = self.ground.stop(GRACE).await;
+        if !(root && ground) {
+            tracing::warn!("some background work did not end in time");
+        }
+    }
+}
+
+/// A token for `serve:tools/{server}/*`: the one given, where it is the server's own, else one
+/// that the control plane issues to whoever may ask for it.
+async fn own_token(
+    server: &ServerName,
+    joining: &mesh::Options,
+    tasks: &Tasks,
+) -> Result<TokenSource, Error> {
+    #[derive(Deserialize)]
+    struct Issued {
+        token: String,
+        about: About,
+    }
+    #[derive(Deserialize)]
+    struct About {
+        exp: u64,
+    }
+    if Held::read(&(joining.token)())?.sub.as_str() == server.as_str() {
+        return Ok(Arc::clone(&joining.token));
+    }
+    let mesh = Mesh::connect_in(joining.clone(), tasks).await?;
+    let arguments = serde_json::json!({
+        "name": server, "permissions": tokens::server_permissions(server),
+    });
+    let issue = move || {
+        let (mesh, arguments) = (mesh.clone(), arguments.clone());
+        async move {
+            let issued: Issued = mesh.control("token_issue", arguments).await?;
+            Ok((issued.token, issued.about.exp))
+        }
+    };
+    tokens::renewed(issue, tasks).await
+}

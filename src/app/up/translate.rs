@@ -1,0 +1,62 @@
+//! From what the configuration says to what the components take.
+
+use crate::{
+    adapter::stdio,
+    broker::PublicKeys,
+    bus::{Auth, Tls},
+    config,
+    control::Secrets,
+};
+
+pub(super) fn public_keys(secrets: &Secrets) -> PublicKeys {
+    let [auth, store, sys, issuer, xkey] = secrets.public().map(|(_, key)| key);
+    PublicKeys {
+        auth,
+        store,
+        sys,
+        issuer,
+        xkey,
+    }
+}
+
+/// A size as this machine counts: one that it can't count is no bound to it.
+pub(super) fn size(size: config::Size) -> usize {
+    usize::try_from(size.bytes()).unwrap_or(usize::MAX)
+}
+
+pub(super) fn count(count: u32) -> usize {
+    usize::try_from(count).unwrap_or(usize::MAX)
+}
+
+pub(super) fn stdio_launch(launch: &config::Launch) -> stdio::Launch {
+    let secret =
+        |(name, value): (&String, &config::Secret)| (name.clone(), value.reveal().to_owned());
+    stdio::Launch {
+        command: launch.command.clone(),
+        args: launch.args.iter().map(Into::into).collect(),
+        env: launch.env.iter().map(secret).collect(),
+        cwd: launch.cwd.clone(),
+        ..stdio::Launch::default()
+    }
+}
+
+/// Certificates, as the bus takes them.
+pub(super) fn bus_tls(tls: &config::Tls) -> Tls {
+    Tls {
+        ca: tls.ca.clone(),
+        client: tls.cert.clone().zip(tls.key.clone()),
+    }
+}
+
+/// A login of the broker's own, as the bus takes it.
+pub(super) fn bus_auth(credentials: &config::Credentials) -> Auth {
+    match credentials {
+        config::Credentials::None => Auth::Nothing,
+        config::Credentials::Creds(file) => Auth::Creds(file.clone()),
+        config::Credentials::Nkey(file) => Auth::NkeyFile(file.clone()),
+        config::Credentials::User { user, password } => {
+            Auth::Password(user.clone(), password.reveal().to_owned())
+        }
+        config::Credentials::Token(token) => Auth::token(token.reveal().to_owned()),
+    }
+}
