@@ -1,3 +1,15 @@
 //! The binary `weft`.
 
-fn main() {}
+mod cli;
+
+use std::{ffi::OsStr, io, process::ExitCode};
+
+use weftbus::child::watchdog;
+
+fn main() -> ExitCode {
+    // Before anything else: it must not depend on a configuration, a runtime or a log.
+    if std::env::args_os().nth(1).as_deref() == Some(OsStr::new(watchdog::COMMAND)) {
+        return watchdog::run(io::stdin().lock(), io::stdout());
+    }
+    cli::main(std::env::args_os())
+}

@@ -1,0 +1,115 @@
+//! `weft adapter`: one server joins a mesh that runs elsewhere, until it is asked to end.
+
+use std::{ffi::OsString, path::PathBuf};
+
+use weftbus::{
+    app::sidecar::{Launch, Options, Process, Sidecar},
+    config::{Period, env::MCP_SERVER_NAME},
+    error::{Error, Kind},
+    name::ServerName,
+};
+
+use super::{
+    exit::Exit,
+    failure::Failure,
+    invocation::Invocation,
+    up::{self, Ends},
+};
+
+const EXAMPLES: &str = "\
+EXAMPLES
+  weft adapter time -- uvx mcp-server-time
+  weft adapter git --timeout 5m -- uvx mcp-server-git --repository .
+  WEFT_NATS_URL=nats://broker:4222 WEFT_TOKEN_FILE=git.token weft adapter git -- uvx mcp-server-git";
+
+const AFTER: &str = "\
+Its token is one for `serve:tools/NAME/*` (`weft token issue NAME --allow 'serve:tools/NAME/*'`), or
+one that may issue such a token, as the one of `weft up` may. What stands behind `--` is the
+server's command and its arguments, untouched.";
+
+/// Join one server to a mesh, as a sidecar
+#[derive(clap::Args)]
+#[command(
+    before_help = EXAMPLES,
+    after_help = AFTER,
+    override_usage = "weft adapter [OPTIONS] NAME -- CMD [ARGS]…"
+)]
+pub(super) struct Args {
+    /// The name of the server on the mesh: 1 to 63 of a-z 0-9 - [env: MCP_SERVER_NAME]
+    #[arg(value_name = "NAME")]
+    name: Option<ServerName>,
+    /// How long a call may take whose caller does not say
+    #[arg(long, value_name = "TIME", default_value = "30s")]
+    timeout: Period,
+    /// Check tools' arguments against their schemas here as well
+    #[arg(long)]
+    validate: bool,
+    /// The command that starts the server, and its arguments
+    #[arg(required = true, last = true, value_name = "CMD")]
+    command: Vec<OsString>,
+}
+
+pub(super) async fn run(args: &Args, to: &mut Invocation) -> Result<Exit, Failure> {
+    let mut ends = Ends::hear()?;
+    let options = args.options(to)?;
+    let name = options.server.clone();
+    let sidecar = tokio::select! {
+        started = Box::pin(Sidecar::start(options)) => started?,
+        () = ends.asked() => return Ok(Exit::Interrupted),
+    };
+    match sidecar.member().problem() {
+        None => {
+            let tools = sidecar.member().status().borrow().tools.tools.len();
+            to.printer
+                .say(format!("`{name}` is on the mesh, with {tools} tools"));
+        }
+        Some(problem) => to
+            .printer
+            .warn(format!("`{name}` is not up yet: {problem}")),
+    }
+    let broken = sidecar.broken();
+    let asked = tokio::select! {
+        () = ends.asked() => true,
+        () = broken.cancelled() => false,
+    };
+    tokio::select! {
+        () = Box::pin(sidecar.stop()) => {}
+        () = ends.asked() => return Ok(Exit::Interrupted),
+    }
+    if asked {
+        return Ok(Exit::Ok);
+    }
+    Err(Error::new(Kind::InternalError, up::BROKEN).into())
+}
+
+impl Args {
+    fn options(&self, to: &Invocation) -> Result<Options, Failure> {
+        let server = match &self.name {
+            Some(name) => name.clone(),
+            None => {
+                let named = to.env.get(MCP_SERVER_NAME).ok_or_else(|| {
+                    Failure::usage("the server has no name: `weft adapter NAME -- CMD`")
+                })?;
+                ServerName::new(named).map_err(|error| Failure::usage(error.to_string()))?
+            }
+        };
+        if server.is_reserved() {
+            let said = format!("`{server}` is a name of Weft's own parts; take another");
+            return Err(Failure::usage(said));
+        }
+        let mut command = self.command.iter();
+        let launch = Launch {
+            command: command.next().map(PathBuf::from).unwrap_or_default(),
+            args: command.cloned().collect(),
+            ..Launch::default()
+        };
+        Ok(Options {
+            server,
+            process: Process::new(launch),
+            mesh: to.reach()?.options()?,
+            validate: self.validate,
+            timeout: self.timeout.duration(),
+            watchdog: None,
+        })
+    }
+}

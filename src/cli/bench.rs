@@ -1,0 +1,104 @@
+//! `weft bench`: the mesh beside bare NATS, in the same run.
+
+use clap::Subcommand;
+use weftbus::{
+    app::bench::{self, Figures, Plan, Ratio},
+    config::Period,
+};
+
+use super::{
+    exit::Exit, failure::Failure, invocation::Invocation, output::table::Table, up::search,
+};
+
+const EXAMPLES: &str = "\
+EXAMPLES
+  weft bench call
+  weft bench call --rounds 5 --slice 1s -o json";
+
+/// Measure the mesh beside bare NATS, in the same run
+#[derive(clap::Args)]
+#[command(before_help = EXAMPLES, arg_required_else_help = true, disable_help_subcommand = true)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Calls: latency one at a time, throughput with 64 at once
+    Call(Call),
+}
+
+/// Calls: latency one at a time, throughput with 64 at once
+#[derive(clap::Args)]
+#[command(
+    before_help = EXAMPLES,
+    after_help = "The JSON has `ratios`, in the mesh's own account under the same permission lists, and\n`ratiosPlainBroker`, on a broker without accounts. Release builds only."
+)]
+struct Call {
+    /// Rounds; each measures both sides
+    #[arg(long, value_name = "N", default_value_t = 9, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    rounds: u16,
+    /// How long each side of a round is measured
+    #[arg(long, value_name = "TIME", default_value = "1500ms")]
+    slice: Period,
+}
+
+pub(super) async fn run(args: &Args, to: &mut Invocation) -> Result<Exit, Failure> {
+    let Command::Call(call) = &args.command;
+    if cfg!(debug_assertions) {
+        return Err(Failure::usage(
+            "this is a debug build, and its figures would be none: `cargo build --release`",
+        ));
+    }
+    let plan = Plan {
+        rounds: usize::from(call.rounds),
+        slice: call.slice.duration(),
+    };
+    let folder = std::env::temp_dir().join(format!("weft-bench-{}", std::process::id()));
+    let search = search(&folder, &to.env);
+    let measured = Box::pin(bench::run(plan, &search, &folder)).await;
+    if let Err(error) = std::fs::remove_dir_all(&folder) {
+        to.printer
+            .warn(format!("{} was not removed: {error}", folder.display()));
+    }
+    let report = measured?;
+    if !to.printer.is_table() {
+        to.printer.json(&report)?;
+        return Ok(Exit::Ok);
+    }
+    let mut table = Table::new(&[
+        "BROKER",
+        "BODY",
+        "LATENCY P50",
+        "RATIO",
+        "CALLS A SECOND",
+        "RATIO",
+    ]);
+    rows(&mut table, "own", &report.ratios);
+    rows(&mut table, "plain", &report.ratios_plain_broker);
+    to.printer.table(&table)?;
+    Ok(Exit::Ok)
+}
+
+fn rows(table: &mut Table, broker: &str, figures: &Figures) {
+    for body in &figures.bodies {
+        table.row([
+            broker.to_owned(),
+            format!("{} B", body.bytes),
+            format!(
+                "{:.0} us, bare {:.0} us",
+                body.mesh_p50_us, body.base_p50_us
+            ),
+            ratio(&body.latency_p50),
+            format!("{:.0}, bare {:.0}", body.mesh_rate, body.base_rate),
+            ratio(&body.throughput),
+        ]);
+    }
+}
+
+/// The median over all rounds, and how far they lie apart.
+fn ratio(ratio: &Ratio) -> String {
+    let Ratio { median, min, max } = ratio;
+    format!("{median:.2} ({min:.2}-{max:.2})")
+}
