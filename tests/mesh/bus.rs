@@ -1,0 +1,11 @@
+//! Calls over a real nats-server: answered, refused, cut off, flooded, poisoned.
+
+mod bench;
+mod call;
+mod drain;
+mod frame;
+mod garbage;
+mod link;
+mod part;
+mod plain;
+mod token;

@@ -1,0 +1,22 @@
+//! What runs against real processes: children, the watchdog, nats-server, real MCP servers.
+
+mod broker;
+mod bus;
+mod child;
+mod cli;
+mod compose;
+mod control;
+mod identity;
+mod kill;
+mod large;
+mod plane;
+mod process;
+mod protocol;
+mod readme;
+mod real;
+mod roles;
+mod server;
+mod stage;
+mod stdio;
+mod up;
+mod upkeep;
