@@ -186,16 +186,18 @@ async fn hear(line: Arc<Line>, mut events: mpsc::Receiver<Event>, stop: Cancella
 }
 
 /// Takes answers to the calls that wait for them. It waits for nothing but the next answer.
-async fn read(line: Arc<Line>, replies: Subscriber, stop: CancellationToken) {
-    let mut replies = std::pin::pin!(replies.take_until(stop.cancelled()));
-    let mut strangers = 0u64;
-    while let Some(message) = replies.next().await {
-        if !line.pending.deliver(message) {
-            // An answer that came too late, or a forged one.
-            strangers += 1;
-            tracing::trace!(strangers, "an answer to no call");
+async fn read(line: Arc<Line>, mut replies: Subscriber, stop: CancellationToken) {
+    let reading = async {
+        let mut strangers = 0u64;
+        while let Some(message) = replies.next().await {
+            if !line.pending.deliver(message) {
+                // An answer that came too late, or a forged one.
+                strangers += 1;
+                tracing::trace!(strangers, "an answer to no call");
+            }
         }
-    }
+    };
+    stop.run_until_cancelled(reading).await;
     // Nobody unsubscribed: so it was the library's connection task that ended. The probe would
     // find out too, but calls would wait for it.
     line.fall();
@@ -260,11 +262,16 @@ impl Watcher {
         }
     }
 
-    /// Throws the client away and makes another. Says whether it could.
+    /// Throws the client away and makes another. Says whether there is one that works.
     async fn rebuild(&mut self, dead: &Line) -> bool {
         let began = Instant::now();
         dead.fall();
         match build(&self.options, &self.tasks).await {
+            // Meanwhile the library came through by itself: calls are under way there again.
+            Ok((_, group)) if dead.is_up() => {
+                group.cancel();
+                true
+            }
             Ok((line, group)) => {
                 std::mem::replace(&mut self.group, group).cancel();
                 self.publish.send_replace(line);
