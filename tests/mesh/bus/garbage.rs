@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use async_nats::HeaderMap;
+use async_nats::{Client, HeaderMap, Subscriber};
 use bytes::Bytes;
 use futures_util::{FutureExt as _, StreamExt as _};
 use weftbus::{
@@ -169,27 +169,7 @@ async fn what_nobody_may_be_answered_for_is_dropped() {
     drop(alice);
 
     // What went over the broker: answers to good calls, and to the one whose subject could be read.
-    // The mark is the spy's own: what the broker had before it comes before it.
-    let mut answers = Vec::new();
-    let mut marked = false;
-    loop {
-        let message = tokio::time::timeout(SOON, spy.next()).await;
-        let message = message.expect("in time").expect("connected");
-        let subject = message.subject.to_string();
-        match subject.as_str() {
-            "the.mark" => break,
-            "nobody.there" => continue,
-            asked if asked.starts_with("weft.v1.req.") || asked.starts_with("weft.v1.prb.") => {
-                continue;
-            }
-            _ => answers.push(subject),
-        }
-        if !marked && answers.contains(&own) {
-            let mark = client.publish("the.mark", Bytes::new());
-            mark.await.expect("connected");
-            marked = true;
-        }
-    }
+    let answers = answers_until(&own, &client, &mut spy).await;
     assert!(
         answers
             .iter()
@@ -201,6 +181,28 @@ async fn what_nobody_may_be_answered_for_is_dropped() {
         to_hand, 1,
         "the subject that can be read, and is not the body's"
     );
+}
+
+/// What the spy heard beside requests, up to a mark that it sets once `own` was answered: what the
+/// broker had before the mark comes before it.
+async fn answers_until(own: &str, client: &Client, spy: &mut Subscriber) -> Vec<String> {
+    let mut answers = Vec::new();
+    loop {
+        let message = tokio::time::timeout(SOON, spy.next()).await;
+        let subject = message.expect("in time").expect("connected").subject;
+        match subject.as_str() {
+            "the.mark" => return answers,
+            "nobody.there" => {}
+            asked if asked.starts_with("weft.v1.req.") || asked.starts_with("weft.v1.prb.") => {}
+            answer => {
+                if answer == own && !answers.iter().any(|known| known == own) {
+                    let mark = client.publish("the.mark", Bytes::new());
+                    mark.await.expect("connected");
+                }
+                answers.push(answer.to_owned());
+            }
+        }
+    }
 }
 
 /// Subjects near the broker's limit, and beyond it: that ends the connection of who sent them.
