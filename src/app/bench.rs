@@ -201,37 +201,32 @@ impl Bench {
                 async move { bare.ask(body).await }
             }
         };
-        let mut latency = Series::default();
-        let mut rate = Series::default();
+        let ways = || base.iter().map(|(way, _)| *way);
+        let mut latency = Series::new(1, ways());
+        let mut rate = Series::new(IN_FLIGHT, ways());
         for round in 0..=plan.rounds {
             // The first round warms both sides up and is thrown away.
             let slice = plan.slice;
             for (series, in_flight) in [(&mut latency, 1), (&mut rate, IN_FLIGHT)] {
-                let mut best: Option<(Way, measure::Measured)> = None;
-                for (way, bare) in base {
-                    let measured = load(ask_base(bare), in_flight, slice).await?;
-                    if best
-                        .as_ref()
-                        .is_none_or(|(_, best)| measured.beats(best, in_flight))
-                    {
-                        best = Some((*way, measured));
-                    }
+                let mut bare_sides = Vec::new();
+                for (_, bare) in base {
+                    bare_sides.push(load(ask_base(bare), in_flight, slice).await?);
                 }
-                let mesh = load(&ask_mesh, in_flight, slice).await?;
+                let mesh = load(ask_mesh.clone(), in_flight, slice).await?;
                 *made += mesh.calls;
-                if let Some((way, best)) = best.filter(|_| round > 0) {
-                    series.add(way, best, mesh);
+                if round > 0 {
+                    series.add(bare_sides, mesh);
                 }
             }
         }
         Ok(BodyFigures {
             bytes,
-            base: [latency.usual_base(), rate.usual_base()],
+            base: [latency.base_name(), rate.base_name()],
             latency_p50: latency.ratio(|m| m.p50_us),
             throughput: rate.ratio(|m| m.rate),
-            base_p50_us: median(latency.base.iter().map(|m| m.p50_us)),
+            base_p50_us: median(latency.base().iter().map(|m| m.p50_us)),
             mesh_p50_us: median(latency.mesh.iter().map(|m| m.p50_us)),
-            base_rate: median(rate.base.iter().map(|m| m.rate)),
+            base_rate: median(rate.base().iter().map(|m| m.rate)),
             mesh_rate: median(rate.mesh.iter().map(|m| m.rate)),
         })
     }
