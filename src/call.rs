@@ -86,6 +86,12 @@ pub struct About {
 }
 
 impl About {
+    /// The id of the request, as it was spelt.
+    #[must_use]
+    pub fn request_id(&self) -> Option<&str> {
+        self.request.id()
+    }
+
     /// In words.
     #[must_use]
     pub fn error_context(&self) -> crate::error::Context {

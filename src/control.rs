@@ -231,9 +231,9 @@ pub fn open(call: &Call) -> bool {
 
 /// [`required`] for the stack in front of [`Control::service`].
 #[must_use]
-pub fn needs(call: &Call) -> Need {
+pub fn needs(call: &Call) -> Need<'_> {
     match call.tool().and_then(required) {
-        Some((action, target)) => Need::One(action, [target.to_owned(), String::new()]),
+        Some((action, target)) => Need::One(action, [target, "", "", ""]),
         None => Need::Nothing,
     }
 }

@@ -23,6 +23,7 @@ mod trust;
 
 use std::{sync::Arc, time::Duration};
 
+use futures_util::TryFutureExt as _;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, value::RawValue};
 use tower::Service as _;
@@ -249,11 +250,16 @@ impl Mesh {
     ///
     /// # Errors
     /// Whatever the mesh or an adapter says; a server's own error is a reply.
-    pub async fn send(&self, mut call: Call) -> Result<Reply, Error> {
+    pub fn send(
+        &self,
+        mut call: Call,
+    ) -> impl Future<Output = Result<Reply, Error>> + Send + use<'_> {
         call.context.credential = Some(self.inner.session.credential());
         let about = call.about();
-        let answer = self.inner.stack.clone().call(call).await;
-        answer.map_err(|error| error.located(self.identity().as_str(), || about.error_context()))
+        // Outside of the future, which is moved: so it is to be small.
+        let answer = self.inner.stack.clone().call(call);
+        answer
+            .map_err(move |error| error.located(self.identity().as_str(), || about.error_context()))
     }
 
     /// What this process knows of tokens, kept up to date by the control plane: what a server

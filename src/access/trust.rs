@@ -107,8 +107,6 @@ impl Trust {
         let known = Cache::builder()
             .max_capacity(TOKENS_MAX)
             .eviction_policy(EvictionPolicy::lru())
-            // No call token lives longer, so nothing is forgotten too early.
-            .time_to_live(Lifetimes::CALL_MAX)
             .build();
         let verifier = Verifier {
             keys: anchor.keys,

@@ -7,7 +7,7 @@ use futures_util::StreamExt as _;
 use super::{link::Link, wire};
 use crate::{
     error::Error,
-    name::{header, id, subject},
+    name::{id, subject},
 };
 
 /// A delivery subject of our own, known to the control plane alone.
@@ -45,7 +45,7 @@ impl Deliveries {
         loop {
             let message = self.from.next().await?;
             let ours = *self.subject == *message.subject
-                && wire::header(&message, header::STREAM).is_none();
+                && wire::header(&message, &wire::STREAM).is_none();
             if ours {
                 return Some(message.payload);
             }

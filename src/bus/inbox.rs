@@ -5,18 +5,19 @@
 //! look-up: an owner task would cost every call a hop more.
 
 use std::{
-    collections::{HashMap, VecDeque, hash_map},
+    collections::{VecDeque, hash_map},
     future::poll_fn,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Poll, Waker},
 };
 
 use async_nats::{Message, StatusCode, Subject};
+use foldhash::HashMap;
 
 use super::wire;
 use crate::{
     error::{Error, Kind},
-    name::{CallId, header, header::Frame, subject::PROBE},
+    name::{CallId, header::Frame, subject::PROBE},
 };
 
 /// Calls under way on one connection.
@@ -146,7 +147,7 @@ impl Pending {
         };
         // Somebody else's words under our subject (`Nats-Stream`: a stream repeats them) are no
         // answer, and an answer to another server's subject is none to this call.
-        if inbox.reply != message.subject || wire::header(&message, header::STREAM).is_some() {
+        if inbox.reply != message.subject || wire::header(&message, &wire::STREAM).is_some() {
             return false;
         }
         inbox.put(message);
@@ -186,7 +187,7 @@ impl Inbox {
         if message.status == Some(StatusCode::NO_RESPONDERS) {
             return self.end(Heard::NoResponders);
         }
-        let Some(frame) = wire::header(&message, header::FRAME) else {
+        let Some(frame) = wire::header(&message, &wire::FRAME) else {
             return self.end(Heard::Terminal(message));
         };
         // A frame of a kind that this build does not know is passed over.
@@ -306,6 +307,7 @@ fn guard<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::name::header;
 
     fn message(subject: &str, headers: &[(&'static str, &str)], body: &'static str) -> Message {
         let mut map = async_nats::HeaderMap::new();

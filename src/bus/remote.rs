@@ -3,12 +3,12 @@
 mod exchange;
 
 use std::{
-    collections::HashSet,
     sync::{Arc, PoisonError, RwLock},
     task::{self, Poll},
 };
 
 use exchange::Exchange;
+use foldhash::{HashMap, HashSet};
 use tower::Service;
 
 use super::{link::Link, parts::Bounds};
@@ -24,13 +24,22 @@ const SEEN_MAX: usize = 10_000;
 /// Sends calls over a link. A cheap handle.
 #[derive(Clone, Debug)]
 pub struct Remote {
-    link: Link,
-    bounds: Bounds,
-    seen: Arc<RwLock<Seen>>,
+    inner: Arc<Inner>,
 }
 
-/// Which servers know which tokens, by the tokens' references.
-type Seen = HashSet<(Arc<str>, ServerName)>;
+#[derive(Debug)]
+struct Inner {
+    link: Link,
+    bounds: Bounds,
+    seen: RwLock<Seen>,
+}
+
+/// Which servers know which tokens, by the tokens' references. A look allocates nothing.
+#[derive(Debug, Default)]
+struct Seen {
+    servers: HashMap<Arc<str>, HashSet<ServerName>>,
+    pairs: usize,
+}
 
 /// What came of one try.
 enum Outcome {
@@ -44,32 +53,34 @@ impl Remote {
     #[must_use]
     pub fn new(link: Link, bounds: Bounds) -> Self {
         Self {
-            link,
-            bounds,
-            seen: Arc::default(),
+            inner: Arc::new(Inner {
+                link,
+                bounds,
+                seen: RwLock::default(),
+            }),
         }
     }
 
     /// The link.
     #[must_use]
-    pub const fn link(&self) -> &Link {
-        &self.link
+    pub fn link(&self) -> &Link {
+        &self.inner.link
     }
 
-    async fn run(self, call: Call) -> Result<Reply, Error> {
-        if call.request.body().len() > self.bounds.body {
+    async fn run(&self, call: &Call) -> Result<Reply, Error> {
+        let limit = self.inner.bounds.body;
+        if call.request.body().len() > limit {
             return Err(Error::new(
                 Kind::InvalidRequest,
                 format!(
-                    "the request has {} bytes; at most {} are sent",
+                    "the request has {} bytes; at most {limit} are sent",
                     call.request.body().len(),
-                    self.bounds.body
                 ),
             )
             .case(case::REQUEST_TOO_LARGE));
         }
-        if let Some(reference) = self.reference_for(&call) {
-            match self.exchange(&call, Some(&reference)).await? {
+        if let Some(reference) = self.reference_for(call) {
+            match self.exchange(call, Some(reference)).await? {
                 Outcome::Answer(reply) => return Ok(reply),
                 // It said so before anything ran: once more, with the token, where we have it.
                 Outcome::TokenUnknown(error) => {
@@ -79,42 +90,47 @@ impl Remote {
                 }
             }
         }
-        match self.exchange(&call, None).await? {
+        match self.exchange(call, None).await? {
             Outcome::Answer(reply) => {
-                self.remember(&call);
+                self.remember(call);
                 Ok(reply)
             }
             Outcome::TokenUnknown(error) => Err(error),
         }
     }
 
-    async fn exchange(&self, call: &Call, reference: Option<&str>) -> Result<Outcome, Error> {
-        let line = self.link.line()?;
+    async fn exchange(&self, call: &Call, token: Option<&Arc<str>>) -> Result<Outcome, Error> {
+        let line = self.inner.link.line()?;
         let mut exchange = Exchange::open(self, &line, call)?;
-        exchange.send(reference).await?;
+        exchange.send(token).await?;
         exchange.hear().await
     }
 
-    /// The short form of the token, where this server is known to know the token.
-    fn reference_for(&self, call: &Call) -> Option<Arc<str>> {
-        match &call.context.credential {
-            Some(Credential::Reference(reference)) => Some(Arc::clone(reference)),
-            Some(Credential::Either { reference, .. }) => {
-                let key = (Arc::clone(reference), call.server.clone());
-                let seen = self.seen.read().unwrap_or_else(PoisonError::into_inner);
-                seen.contains(&key).then_some(key.0)
+    /// The reference to send in place of the token, where the server has seen it.
+    fn reference_for<'a>(&self, call: &'a Call) -> Option<&'a Arc<str>> {
+        match call.context.credential.as_ref()? {
+            Credential::Reference(reference) => Some(reference),
+            Credential::Either { reference, .. } => {
+                let seen = self.inner.seen.read();
+                let seen = seen.unwrap_or_else(PoisonError::into_inner);
+                let servers = seen.servers.get(reference)?;
+                servers.contains(&call.server).then_some(reference)
             }
-            Some(Credential::Bearer(_)) | None => None,
+            Credential::Bearer(_) => None,
         }
     }
 
     fn remember(&self, call: &Call) {
         if let Some(Credential::Either { reference, .. }) = &call.context.credential {
-            let mut seen = self.seen.write().unwrap_or_else(PoisonError::into_inner);
-            if seen.len() >= SEEN_MAX {
-                seen.clear();
+            let seen = self.inner.seen.write();
+            let mut seen = seen.unwrap_or_else(PoisonError::into_inner);
+            if seen.pairs >= SEEN_MAX {
+                *seen = Seen::default();
             }
-            seen.insert((Arc::clone(reference), call.server.clone()));
+            let servers = seen.servers.entry(Arc::clone(reference)).or_default();
+            if servers.insert(call.server.clone()) {
+                seen.pairs += 1;
+            }
         }
     }
 }
@@ -129,6 +145,7 @@ impl Service<Call> for Remote {
     }
 
     fn call(&mut self, call: Call) -> CallFuture {
-        Box::pin(self.clone().run(call))
+        let remote = self.clone();
+        Box::pin(async move { remote.run(&call).await })
     }
 }

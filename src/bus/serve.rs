@@ -11,7 +11,7 @@ mod desk;
 use std::{sync::Arc, time::Duration};
 
 use async_nats::{Message, Subscriber};
-use futures_util::StreamExt as _;
+use futures_util::{FutureExt as _, StreamExt as _};
 use tokio::{
     sync::watch,
     time::{Interval, MissedTickBehavior},
@@ -190,7 +190,7 @@ impl Doors {
         }
     }
 
-    /// Does one thing for the calls under way, or takes one more.
+    /// Does one thing for the calls under way, or takes those that are there.
     async fn turn(&mut self, desk: &mut Desk, tick: &mut Interval) {
         tokio::select! {
             biased;
@@ -198,11 +198,24 @@ impl Doors {
             () = desk.answered(), if desk.is_busy() => {}
             // Before new calls: a flood of them must not silence those under way.
             _ = tick.tick(), if desk.is_busy() => desk.tick(),
-            message = self.requests.next(), if self.open => match message {
-                Some(message) => desk.take(message),
-                // Left, or the connection is dead.
-                None => self.open = false,
-            },
+            message = self.requests.next(), if self.open => self.take(desk, message),
+        }
+    }
+
+    /// Takes a call, and those that came with it: all else is looked at once for all of them.
+    fn take(&mut self, desk: &mut Desk, first: Option<Message>) {
+        let Some(first) = first else {
+            // Left, or the connection is dead.
+            self.open = false;
+            return;
+        };
+        desk.take(first);
+        for _ in 1..desk::TURN_MAX {
+            // An end is told again at the next turn.
+            let Some(Some(message)) = self.requests.next().now_or_never() else {
+                return;
+            };
+            desk.take(message);
         }
     }
 

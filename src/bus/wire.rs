@@ -1,6 +1,6 @@
 //! A call as a message, and a message as a call: headers and bodies.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use async_nats::{HeaderMap, HeaderName, HeaderValue, Message};
 use bytes::Bytes;
@@ -11,22 +11,24 @@ use crate::{
     name::header::{self, Terms},
 };
 
+// Made once: the library would check and copy a name that is given as text, for each look.
 const WEFT: HeaderName = HeaderName::from_static(header::WEFT);
-const FRAME: HeaderName = HeaderName::from_static(header::FRAME);
 const AUTHORIZATION: HeaderName = HeaderName::from_static(header::AUTHORIZATION);
-const SERVICE_ERROR: HeaderName = HeaderName::from_static(header::SERVICE_ERROR);
-const SERVICE_ERROR_CODE: HeaderName = HeaderName::from_static(header::SERVICE_ERROR_CODE);
+pub(super) const FRAME: HeaderName = HeaderName::from_static(header::FRAME);
+pub(super) const SERVICE_ERROR: HeaderName = HeaderName::from_static(header::SERVICE_ERROR);
+pub(super) const SERVICE_ERROR_CODE: HeaderName =
+    HeaderName::from_static(header::SERVICE_ERROR_CODE);
+pub(super) const STREAM: HeaderName = HeaderName::from_static(header::STREAM);
 
 /// A remaining time this near to the default is the default: it need not travel.
 const TIMEOUT_NEAR: Duration = Duration::from_millis(500);
 
 /// The first value of a header.
-pub(super) fn header<'a>(message: &'a Message, name: &str) -> Option<&'a str> {
-    message
-        .headers
-        .as_ref()
-        .and_then(|headers| headers.get(name))
-        .map(HeaderValue::as_str)
+pub(super) fn header<'a>(message: &'a Message, name: &HeaderName) -> Option<&'a str> {
+    // There are one or two: to look at them is less work than to hash a name.
+    let mut headers = message.headers.as_ref()?.iter();
+    let (_, values) = headers.find(|(known, _)| *known == name)?;
+    values.first().map(HeaderValue::as_str)
 }
 
 /// What a call's header says; the token is added by who sends it.
@@ -36,7 +38,7 @@ pub(super) fn terms(call: &Call) -> Terms {
     let near = remaining.abs_diff(header::TIMEOUT) <= TIMEOUT_NEAR;
     Terms {
         correlation: match &context.correlation {
-            Correlation::Given(text) => Some(text.as_ref().to_owned()),
+            Correlation::Given(text) => Some(Arc::clone(text)),
             Correlation::Derived(_) => None,
         },
         remaining: (!near).then_some(remaining),
@@ -124,7 +126,7 @@ fn plain(text: &str) -> HeaderValue {
 /// # Errors
 /// `INVALID_REQUEST` where it can't be read.
 pub(super) fn read_terms(message: &Message) -> Result<Terms, Error> {
-    header(message, header::WEFT).map_or_else(
+    header(message, &WEFT).map_or_else(
         || Ok(Terms::default()),
         |text| {
             Terms::parse(text).map_err(|error| {
@@ -136,7 +138,7 @@ pub(super) fn read_terms(message: &Message) -> Result<Terms, Error> {
 
 /// The bearer of a message.
 pub(super) fn bearer(message: &Message) -> Option<&str> {
-    header(message, header::AUTHORIZATION)?.strip_prefix("Bearer ")
+    header(message, &AUTHORIZATION)?.strip_prefix("Bearer ")
 }
 
 /// The response that says an error.

@@ -16,6 +16,8 @@ pub struct Context {
     pub id: CallId,
     /// What ties it to other calls and events.
     pub correlation: Correlation,
+    /// When it was made, or came to this side of the bus.
+    pub began: Instant,
     /// When it must have ended.
     pub deadline: Instant,
     /// Which attempt this is, from 1.
@@ -27,7 +29,7 @@ pub struct Context {
     /// The token that proves it, on its way to who checks it.
     pub credential: Option<Credential>,
     /// The idempotency key, where the caller gave one.
-    pub key: Option<String>,
+    pub key: Option<Arc<str>>,
     /// Where what the server says meanwhile goes.
     pub notify: Option<Notify>,
 }
@@ -36,11 +38,12 @@ impl Context {
     /// A new call that may take so long.
     #[must_use]
     pub fn new(timeout: Duration) -> Self {
-        let id = CallId::now();
+        let (id, began) = (CallId::now(), Instant::now());
         Self {
             id,
             correlation: Correlation::Derived(id),
-            deadline: Instant::now() + timeout,
+            began,
+            deadline: began + timeout,
             attempt: 1,
             caller: None,
             principal: None,

@@ -1,9 +1,13 @@
 //! The one seam: `tower::Service<Call>`, with its bounds spelled once.
 
-use std::task::{Context, Poll};
+use std::{
+    fmt,
+    sync::Arc,
+    task::{Context, Poll},
+};
 
 use futures_util::future::BoxFuture;
-use tower::{Service, util::BoxCloneSyncService};
+use tower::Service;
 
 use super::{Call, Reply};
 use crate::error::Error;
@@ -27,8 +31,39 @@ impl<S> CallService for S where
 {
 }
 
-/// A service whose type was forgotten: the top of a stack.
-pub type SharedService = BoxCloneSyncService<Call, Reply, Error>;
+/// A service whose type was forgotten: the top of a stack. A cheap handle.
+///
+/// `tower`'s own (`BoxCloneSyncService`) makes three allocations for each call, because it does not
+/// know that our futures are boxed and that clones may share.
+#[derive(Clone)]
+pub struct SharedService(Arc<dyn Fn(Call) -> CallFuture + Send + Sync>);
+
+impl SharedService {
+    /// Forgets the type of a service.
+    pub fn new(service: impl CallService) -> Self {
+        Self(Arc::new(move |call| service.clone().call(call)))
+    }
+}
+
+impl fmt::Debug for SharedService {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SharedService").finish_non_exhaustive()
+    }
+}
+
+impl Service<Call> for SharedService {
+    type Response = Reply;
+    type Error = Error;
+    type Future = CallFuture;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, call: Call) -> CallFuture {
+        (self.0)(call)
+    }
+}
 
 /// An async function as a service.
 #[derive(Clone, Debug)]

@@ -4,7 +4,7 @@
 //! the id, the method, the name, `_meta`. To change one of them, the body is spliced
 //! ([`splice`]); the rest is not touched.
 
-use std::{borrow::Cow, ops::Range};
+use std::{borrow::Cow, ops::Range, sync::Arc};
 
 use bytes::Bytes;
 use serde_json::value::RawValue;
@@ -59,9 +59,16 @@ impl EnvelopeError {
 pub struct Request {
     body: Bytes,
     method: Method,
-    name: Option<String>,
+    name: Option<Name>,
     id: Option<Range<usize>>,
     meta: Option<Range<usize>>,
+}
+
+/// The name in a request: where it stands, or what it says where it is spelt with escapes.
+#[derive(Clone, Debug)]
+enum Name {
+    At(Range<usize>),
+    Unescaped(Arc<str>),
 }
 
 impl Request {
@@ -97,7 +104,10 @@ impl Request {
                 .map(|raw| at(raw.get()));
             (
                 method,
-                name.map(Cow::into_owned),
+                name.map(|name| match name {
+                    Cow::Borrowed(plain) => Name::At(at(plain)),
+                    Cow::Owned(text) => Name::Unescaped(text.into()),
+                }),
                 head.id.map(|raw| at(raw.get())),
                 meta,
             )
@@ -126,7 +136,10 @@ impl Request {
     /// The tool, prompt, URI or task that the request is about, where its method has one.
     #[must_use]
     pub fn name(&self) -> Option<&str> {
-        self.name.as_deref()
+        self.name.as_ref().map(|name| match name {
+            Name::At(at) => slice(&self.body, at.clone()),
+            Name::Unescaped(text) => text,
+        })
     }
 
     /// The id as it was spelt; `None` for a notification.

@@ -3,7 +3,7 @@
 //! Headers are what a call costs beyond a bare echo, so there is one: `Weft`, a list of
 //! `key=value` behind the version. Only what differs from the defaults stands in it.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 /// What differs from the defaults of a call or an answer: `1;ref=…;ms=…`.
 pub const WEFT: &str = "Weft";
@@ -31,23 +31,23 @@ pub const BYTES_MAX: usize = 1024;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Terms {
     /// `ref`: 22 characters, 128 bits of the token's SHA-256, in place of the bearer.
-    pub token: Option<String>,
+    pub token: Option<Arc<str>>,
     /// `corr`: the correlation id, where it is not derived from the call id.
-    pub correlation: Option<String>,
+    pub correlation: Option<Arc<str>>,
     /// `ms`: what is left of the caller's time; 30 s where it does not stand.
     pub remaining: Option<Duration>,
     /// `try`: which attempt this is, from 1.
     pub attempt: Option<u8>,
     /// `key`: the idempotency key.
-    pub key: Option<String>,
+    pub key: Option<Arc<str>>,
     /// `parts`, `size`: the body comes in so many parts, so many bytes.
     pub parts: Option<(u32, usize)>,
     /// `frames`: how many frames went before this terminal.
     pub frames: Option<u32>,
     /// `inst`: the instance that speaks.
-    pub instance: Option<String>,
+    pub instance: Option<Arc<str>>,
     /// `sha`: SHA-256 of the whole body, in hex, on its last part.
-    pub digest: Option<String>,
+    pub digest: Option<Arc<str>>,
 }
 
 /// A `Weft` header that cannot be read.
@@ -121,7 +121,7 @@ impl Terms {
             let (key, value) = field.split_once('=').ok_or_else(broken)?;
             let word = || {
                 let plain = |b: u8| b.is_ascii_graphic();
-                (!value.is_empty() && value.bytes().all(plain)).then(|| value.to_owned())
+                (!value.is_empty() && value.bytes().all(plain)).then(|| Arc::from(value))
             };
             match key {
                 "ref" => terms.token = Some(word().ok_or_else(broken)?),
@@ -196,7 +196,7 @@ mod tests {
     #[test]
     fn terms_come_back() {
         let terms = Terms {
-            token: Some("A".repeat(22)),
+            token: Some("A".repeat(22).into()),
             correlation: Some("c".into()),
             remaining: Some(Duration::from_millis(1500)),
             attempt: Some(2),

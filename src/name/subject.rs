@@ -139,12 +139,12 @@ impl<'a> Operation<'a> {
     #[must_use]
     pub fn parse(subject: &'a str) -> Option<Self> {
         let rest = subject.strip_prefix("weft.v1.")?;
-        let (kind, rest) = rest.split_once('.')?;
-        let (caller, rest) = rest.split_once('.')?;
-        let (server, rest) = rest.split_once('.')?;
+        let (kind, rest) = cut(rest)?;
+        let (caller, rest) = cut(rest)?;
+        let (server, rest) = cut(rest)?;
         let (instance, rest) = match kind {
             "req" => (None, rest),
-            "ins" => rest.split_once('.').map(|(i, rest)| (Some(i), rest))?,
+            "ins" => cut(rest).map(|(i, rest)| (Some(i), rest))?,
             _ => return None,
         };
         let (method, name) = rest.rsplit_once('.')?;
@@ -161,7 +161,11 @@ impl<'a> Operation<'a> {
     /// Whether the subject is the one of this method and name.
     #[must_use]
     pub fn is(&self, method: &Method, name: Option<&str>) -> bool {
-        let same_method = self.method.split('.').eq(method.as_str().split('/'));
+        let spelt = method.as_str().bytes();
+        let same_method = self
+            .method
+            .bytes()
+            .eq(spelt.map(|b| if b == b'/' { b'.' } else { b }));
         let same_name = match name {
             Some(name) => self.name == name_token(method, name),
             None => self.name == token::NONE,
@@ -185,17 +189,24 @@ impl<'a> ReplyTo<'a> {
     /// Reads `weft.v1.rep.{identity}.{connection}.{server}.{call}`.
     #[must_use]
     pub fn parse(subject: &'a str) -> Option<Self> {
-        let mut parts = subject.strip_prefix("weft.v1.rep.")?.split('.');
-        let (identity, connection) = (parts.next()?, parts.next()?);
-        let (server, call) = (parts.next()?, parts.next()?);
+        let (identity, rest) = cut(subject.strip_prefix("weft.v1.rep.")?)?;
+        let (connection, rest) = cut(rest)?;
+        let (server, call) = cut(rest)?;
+        // No `.` is in an id, so nothing stands behind it.
         let call = CallId::parse(call)?;
-        let whole = parts.next().is_none() && !identity.is_empty() && !connection.is_empty();
-        whole.then_some(Self {
+        let full = !identity.is_empty() && !connection.is_empty();
+        full.then_some(Self {
             identity,
             server,
             call,
         })
     }
+}
+
+/// The text before the first `.`, and behind it: tokens are short, so byte by byte.
+fn cut(text: &str) -> Option<(&str, &str)> {
+    let at = text.bytes().position(|byte| byte == b'.')?;
+    Some((&text[..at], &text[at + 1..]))
 }
 
 /// The caller in `weft.v1.ctl.{caller}.{server}.cancel`.

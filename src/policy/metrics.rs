@@ -2,13 +2,11 @@
 
 use std::task::{Context, Poll};
 
-use tokio::time::Instant;
 use tower::Service;
 
 use crate::{
     call::{Call, CallFuture, CallService, Reply},
     error::{Error, Kind},
-    mcp::Method,
     telemetry::metric::Tools,
 };
 
@@ -39,15 +37,13 @@ impl<S: CallService> Service<Call> for Metrics<S> {
     }
 
     fn call(&mut self, call: Call) -> CallFuture {
-        let began = Instant::now();
+        let began = call.context.began;
         let tools = self.tools.clone();
         let server = call.server.clone();
-        let is_tool = *call.request.method() == Method::TOOLS_CALL;
-        let label = if is_tool {
-            call.request.name().unwrap_or_default().to_owned()
-        } else {
-            call.request.method().as_str().to_owned()
-        };
+        let label = call.tool().unwrap_or(call.request.method().as_str());
+        let series = tools.known(server.as_str(), label);
+        // Put down only where there is no series yet that knows it.
+        let label = series.is_none().then(|| label.to_owned());
         let next = self.inner.call(call);
         Box::pin(async move {
             let outcome = next.await;
@@ -62,11 +58,13 @@ impl<S: CallService> Service<Call> for Metrics<S> {
                     )
                 }
             };
-            let label = if known { label.as_str() } else { UNKNOWN };
+            let series = match (known, series) {
+                (true, Some(series)) => series,
+                (true, None) => tools.get(server.as_str(), label.as_deref().unwrap_or(UNKNOWN)),
+                (false, _) => tools.get(server.as_str(), UNKNOWN),
+            };
             let failed = outcome.as_ref().map_or(true, |reply| reply.failed);
-            tools
-                .get(server.as_str(), label)
-                .record(began.elapsed(), failed);
+            series.record(began.elapsed(), failed);
             outcome
         })
     }

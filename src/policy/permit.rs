@@ -11,17 +11,17 @@ use crate::{
 
 /// What a call needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Need {
+pub enum Need<'a> {
     /// Nothing: whoever got here may.
     Nothing,
     /// This action on the target that the parts make together.
-    One(&'static str, [String; 2]),
+    One(&'static str, [&'a str; 4]),
     /// Any of these actions on anything below the prefix.
     Any(&'static [&'static str], String),
 }
 
 /// What each call of a server needs.
-pub type Needs = fn(&Call) -> Need;
+pub type Needs = for<'a> fn(&'a Call) -> Need<'a>;
 
 /// Lets nobody do what he has no permission for.
 #[derive(Clone, Debug)]
@@ -36,16 +36,17 @@ pub struct Permit<S> {
 /// `read:resources/{server}/{uri}`. What is about the server as a whole (discover, lists,
 /// completions) needs any permission on it.
 #[must_use]
-pub fn server_needs(call: &Call) -> Need {
+pub fn server_needs(call: &Call) -> Need<'_> {
     let server = call.server.as_str();
-    let name = call.request.name().unwrap_or_default().to_owned();
+    let one = |action, kind| {
+        let name = call.request.name().unwrap_or_default();
+        Need::One(action, [kind, server, "/", name])
+    };
     match call.request.method().as_str() {
-        "tools/call" => Need::One("call", [format!("tools/{server}/"), name]),
-        "prompts/get" => Need::One("read", [format!("prompts/{server}/"), name]),
-        "resources/read" => Need::One("read", [format!("resources/{server}/"), name]),
-        "resources/subscribe" | "resources/unsubscribe" => {
-            Need::One("subscribe", [format!("resources/{server}/"), name])
-        }
+        "tools/call" => one("call", "tools/"),
+        "prompts/get" => one("read", "prompts/"),
+        "resources/read" => one("read", "resources/"),
+        "resources/subscribe" | "resources/unsubscribe" => one("subscribe", "resources/"),
         method if method.starts_with("prompts/") => Need::Any(ANY, format!("prompts/{server}/")),
         method if method.starts_with("resources/") => {
             Need::Any(ANY, format!("resources/{server}/"))
@@ -57,25 +58,23 @@ pub fn server_needs(call: &Call) -> Need {
 /// Whoever may do one of these to something of a server may ask what there is.
 const ANY: &[&str] = &["call", "list", "read", "subscribe"];
 
-impl Need {
+impl Need<'_> {
     /// Whether these permissions are enough.
     #[must_use]
     pub fn is_met(&self, permissions: &Permissions) -> bool {
         match self {
             Self::Nothing => true,
-            Self::One(action, [kind, name]) => {
-                permissions.permitting(action, &[kind, name]).is_some()
-            }
+            Self::One(action, target) => permissions.permitting(action, target).is_some(),
             Self::Any(actions, prefix) => permissions.touches(actions, prefix),
         }
     }
 }
 
-impl std::fmt::Display for Need {
+impl std::fmt::Display for Need<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Nothing => f.write_str("nothing"),
-            Self::One(action, [kind, name]) => write!(f, "`{action}:{kind}{name}`"),
+            Self::One(action, target) => write!(f, "`{action}:{}`", target.concat()),
             Self::Any(actions, prefix) => {
                 write!(f, "`{}:{prefix}*`, or less of it", actions.join("|"))
             }

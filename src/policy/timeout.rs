@@ -32,14 +32,14 @@ impl<S: CallService> Service<Call> for Timeout<S> {
     }
 
     fn call(&mut self, call: Call) -> CallFuture {
-        let deadline = call.context.deadline;
-        let allowed = call.context.remaining();
+        let (began, deadline) = (call.context.began, call.context.deadline);
         let server = call.server.clone();
         let next = self.inner.call(call);
         Box::pin(async move {
             tokio::time::timeout_at(deadline, next)
                 .await
                 .unwrap_or_else(|_| {
+                    let allowed = deadline.saturating_duration_since(began);
                     Err(Error::new(
                         Kind::Timeout,
                         format!(

@@ -4,7 +4,6 @@
 //! caller, token, id or subject ever is one.
 
 use std::{
-    collections::HashMap,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -13,6 +12,7 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
+use foldhash::HashMap;
 use metrics::{Counter, Histogram, Unit, counter, describe_counter, describe_histogram, histogram};
 
 use crate::error::Kind;
@@ -112,10 +112,14 @@ impl Tools {
     /// The counters of a tool, or of a method where no tool is called.
     #[must_use]
     pub fn get(&self, server: &str, tool: &str) -> Arc<Tool> {
-        if let Some(found) = find(&self.known.load(), server, tool) {
-            return found;
-        }
-        self.add(server, tool)
+        self.known(server, tool)
+            .unwrap_or_else(|| self.add(server, tool))
+    }
+
+    /// The counters of a tool that has some already.
+    #[must_use]
+    pub fn known(&self, server: &str, tool: &str) -> Option<Arc<Tool>> {
+        find(&self.known.load(), server, tool)
     }
 
     fn add(&self, server: &str, tool: &str) -> Arc<Tool> {

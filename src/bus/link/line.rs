@@ -6,6 +6,7 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
+    task::Poll,
     time::Duration,
 };
 
@@ -127,16 +128,26 @@ impl Line {
     /// # Errors
     /// What the library refuses; `SERVER_OVERLOADED` (BROKER_UNAVAILABLE) without room. Then the
     /// message is not sent.
-    pub(in crate::bus) async fn send(&self, message: OutboundMessage) -> Result<(), Error> {
-        let mut sending = std::pin::pin!(self.client.publish_message(message));
-        // A timer is made only for who waits.
-        if let std::task::Poll::Ready(sent) = poll!(sending.as_mut()) {
-            return sent.map_err(fault::publish);
+    pub(in crate::bus) fn send(
+        &self,
+        message: OutboundMessage,
+    ) -> impl Future<Output = Result<(), Error>> + Send + use<'_> {
+        // On the heap: the library's future has the message in it four times, and ours would be
+        // moved with all of them.
+        // Not held to the task's budget: a task that answers many calls would pass for one that
+        // waits for room.
+        let sending = tokio::task::unconstrained(self.client.publish_message(message));
+        let mut sending = sending.boxed();
+        async move {
+            // A timer is made only for who waits.
+            if let Poll::Ready(sent) = poll!(&mut sending) {
+                return sent.map_err(fault::publish);
+            }
+            Box::pin(tokio::time::timeout(SEND_MAX, sending))
+                .await
+                .map_err(|_| fault::stuck())?
+                .map_err(fault::publish)
         }
-        tokio::time::timeout(SEND_MAX, sending)
-            .await
-            .map_err(|_| fault::stuck())?
-            .map_err(fault::publish)
     }
 
     /// Hands a message to the library if there is room now. Says whether there was.

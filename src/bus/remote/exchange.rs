@@ -1,6 +1,6 @@
 //! One call on one connection, from its request to its terminal.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use async_nats::{HeaderMap, Message, Subject, message::OutboundMessage};
 use bytes::Bytes;
@@ -19,7 +19,7 @@ use crate::{
     mcp::Fault,
     name::{
         Identity, ServerName,
-        header::{self, Frame, Terms},
+        header::{Frame, Terms},
         subject,
     },
 };
@@ -34,7 +34,7 @@ pub(super) struct Exchange<'a> {
     call: &'a Call,
     ticket: Ticket,
     /// Which instance answers, once it said so.
-    instance: Option<String>,
+    instance: Option<Arc<str>>,
     /// The number of the next notification.
     next: u32,
     assembly: Option<Assembly>,
@@ -59,7 +59,7 @@ impl<'a> Exchange<'a> {
                 "the names in the call are too long for a subject",
             ));
         }
-        let own = remote.link.identity();
+        let own = remote.link().identity();
         let reply = subject::reply(own, &line.connection, &call.server, call.context.id);
         let ticket = line
             .pending
@@ -81,9 +81,24 @@ impl<'a> Exchange<'a> {
         })
     }
 
-    pub(super) async fn send(&mut self, reference: Option<&str>) -> Result<(), Error> {
+    pub(super) async fn send(&mut self, reference: Option<&Arc<str>>) -> Result<(), Error> {
+        let (message, large) = self.opening(reference)?;
+        self.running = true;
+        let sent = self.line.send(message).await;
+        self.running = sent.is_ok();
+        sent?;
+        if large {
+            // On the heap, like all that few calls need: a call's own future is moved often, and
+            // is the larger by the largest of its parts.
+            Box::pin(self.upload()).await?;
+        }
+        Ok(())
+    }
+
+    /// The first message of the call, and whether its body comes behind it in parts.
+    fn opening(&self, reference: Option<&Arc<str>>) -> Result<(OutboundMessage, bool), Error> {
         let mut terms = wire::terms(self.call);
-        terms.token = reference.map(str::to_owned);
+        terms.token = reference.map(Arc::clone);
         let bearer = match &self.call.context.credential {
             Some(Credential::Bearer(bearer) | Credential::Either { bearer, .. })
                 if reference.is_none() =>
@@ -92,7 +107,7 @@ impl<'a> Exchange<'a> {
             }
             _ => None,
         };
-        let body = self.call.request.body().clone();
+        let body = self.call.request.body();
         let header_room = HEADER_ROOM + bearer.map_or(0, str::len);
         let large = body.len() > self.line.client.max_payload().saturating_sub(header_room);
         if large {
@@ -100,22 +115,13 @@ impl<'a> Exchange<'a> {
         }
         let headers = wire::request_headers(&terms, bearer)?;
         let opening = if large { Bytes::new() } else { body.clone() };
-        self.running = true;
         let to = self.ticket.subject().clone();
-        if let Err(error) = self.publish(to, headers, opening).await {
-            self.running = false;
-            return Err(error);
-        }
-        if large {
-            // On the heap, like all that few calls need: a call's own future is moved often, and
-            // is the larger by the largest of its parts.
-            Box::pin(self.upload(&body)).await?;
-        }
-        Ok(())
+        Ok((self.message(to, headers, opening), large))
     }
 
     /// Sends a large body to the instance that took the call, a window at a time.
-    async fn upload(&mut self, body: &Bytes) -> Result<(), Error> {
+    async fn upload(&mut self) -> Result<(), Error> {
+        let body = self.call.request.body();
         while self.instance.is_none() {
             if !self.upload_step().await? {
                 return Ok(());
@@ -132,7 +138,7 @@ impl<'a> Exchange<'a> {
             let part = parts::part(body, n);
             digest.add(&part);
             let terms = Terms {
-                digest: (n == last).then(|| digest.clone().finish()),
+                digest: (n == last).then(|| digest.clone().finish().into()),
                 ..Terms::default()
             };
             self.tell(Frame::Part(n), &terms, part).await?;
@@ -145,7 +151,7 @@ impl<'a> Exchange<'a> {
     async fn upload_step(&mut self) -> Result<bool, Error> {
         match self.next().await? {
             Heard::Frame(frame, message) => {
-                Box::pin(self.frame(frame, &message)).await?;
+                Box::pin(self.frame(frame, message)).await?;
                 Ok(true)
             }
             end => {
@@ -170,22 +176,17 @@ impl<'a> Exchange<'a> {
             request.name(),
         );
         let headers = wire::frame_headers(frame, terms);
-        self.publish(to.into(), Some(headers), body).await
+        let message = self.message(to.into(), Some(headers), body);
+        self.line.send(message).await
     }
 
-    async fn publish(
-        &self,
-        to: Subject,
-        headers: Option<HeaderMap>,
-        body: Bytes,
-    ) -> Result<(), Error> {
-        let message = OutboundMessage {
+    fn message(&self, to: Subject, headers: Option<HeaderMap>, body: Bytes) -> OutboundMessage {
+        OutboundMessage {
             subject: to,
             reply: Some(self.ticket.reply().clone()),
             headers,
             payload: body,
-        };
-        self.line.send(message).await
+        }
     }
 
     /// What comes next; once an instance said that it is at work, not later than [`SILENCE_MAX`].
@@ -193,14 +194,14 @@ impl<'a> Exchange<'a> {
         if self.instance.is_none() {
             return Ok(self.ticket.next().await);
         }
-        let next = tokio::time::timeout(SILENCE_MAX, self.ticket.next());
+        let next = Box::pin(tokio::time::timeout(SILENCE_MAX, self.ticket.next()));
         next.await.map_err(|_| silent(&self.call.server))
     }
 
     pub(super) async fn hear(&mut self) -> Result<Outcome, Error> {
         loop {
             match self.next().await? {
-                Heard::Frame(frame, message) => Box::pin(self.frame(frame, &message)).await?,
+                Heard::Frame(frame, message) => Box::pin(self.frame(frame, message)).await?,
                 Heard::Terminal(message) => {
                     self.running = false;
                     return self.terminal(message);
@@ -226,8 +227,8 @@ impl<'a> Exchange<'a> {
         }
     }
 
-    async fn frame(&mut self, frame: Frame, message: &Message) -> Result<(), Error> {
-        let terms = self.terms_of(message)?;
+    async fn frame(&mut self, frame: Frame, message: Message) -> Result<(), Error> {
+        let terms = self.terms_of(&message)?;
         if self.instance.is_none() {
             self.instance.clone_from(&terms.instance);
         }
@@ -261,7 +262,7 @@ impl<'a> Exchange<'a> {
             return assembly.add(n, part);
         }
         let (_, size) = terms.parts.ok_or(PartError::Unannounced)?;
-        let assembly = Assembly::new(size, self.remote.bounds.body)?;
+        let assembly = Assembly::new(size, self.remote.inner.bounds.body)?;
         self.assembly.insert(assembly).add(n, part)
     }
 
@@ -277,7 +278,7 @@ impl<'a> Exchange<'a> {
             ));
         }
         let server = &self.call.server;
-        let failed = wire::header(&message, header::SERVICE_ERROR_CODE).is_some();
+        let failed = wire::header(&message, &wire::SERVICE_ERROR_CODE).is_some();
         let body = match self.assembly.take() {
             Some(assembly) if message.payload.is_empty() => assembly
                 .finish(terms.digest.as_deref())
@@ -319,7 +320,7 @@ fn caller<'a>(remote: &'a Remote, call: &'a Call) -> &'a Identity {
     call.context
         .caller
         .as_ref()
-        .unwrap_or_else(|| remote.link.identity())
+        .unwrap_or_else(|| remote.link().identity())
 }
 
 /// The error in a body, where the mesh or an adapter made it.
@@ -361,8 +362,8 @@ fn broken(server: &ServerName, error: &PartError) -> Error {
 fn wordless(server: &ServerName, message: &Message) -> Error {
     let header = |name| wire::header(message, name).unwrap_or_default();
     let (code, text) = (
-        header(header::SERVICE_ERROR_CODE),
-        header(header::SERVICE_ERROR),
+        header(&wire::SERVICE_ERROR_CODE),
+        header(&wire::SERVICE_ERROR),
     );
     Error::new(
         Kind::ToolExecutionError,

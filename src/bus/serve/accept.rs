@@ -1,6 +1,9 @@
 //! From a message to a call: what is checked before anybody is asked who calls.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use async_nats::{Message, Subject};
 use bytes::Bytes;
@@ -33,49 +36,51 @@ pub(super) struct Accepted {
     pub(super) id: CallId,
     pub(super) caller: Identity,
     pub(super) reply: Subject,
+    pub(super) began: Instant,
     subject: Subject,
     terms: Result<Terms, Error>,
     credential: Option<Credential>,
-    body_bytes: usize,
+    body: Bytes,
     /// Whether the id is the caller's, with the time of the call in it.
     timed: bool,
 }
 
 /// Reads what a message says outside its body. `None` where nobody may be answered.
-pub(super) fn read(options: &ServeOptions, message: &Message) -> Option<Accepted> {
+pub(super) fn read(options: &ServeOptions, message: Message) -> Option<Accepted> {
     let operation = Operation::parse(&message.subject)?;
     let for_us = operation.server == options.server.as_str()
         && operation
             .instance
             .is_none_or(|at| at == options.instance.as_str());
-    if !for_us || wire::header(message, header::STREAM).is_some() {
+    if !for_us || wire::header(&message, &wire::STREAM).is_some() {
         return None;
     }
     let caller = Identity::new(operation.caller).ok()?;
-    let reply = message.reply.clone()?;
+    let reply = message.reply.as_ref()?;
     let (id, timed) = match options.reach {
         Reach::Imported => (CallId::now(), false),
         Reach::Member => {
-            let to = ReplyTo::parse(&reply)?;
+            let to = ReplyTo::parse(reply)?;
             let caller_or_edge = to.identity == caller.as_str() || to.identity == id::GATEWAY;
             (caller_or_edge && to.server == options.server.as_str()).then_some((to.call, true))?
         }
     };
-    let terms = wire::read_terms(message);
-    let credential = wire::bearer(message)
+    let terms = wire::read_terms(&message);
+    let credential = wire::bearer(&message)
         .map(|bearer| Credential::Bearer(bearer.into()))
         .or_else(|| {
-            let token = terms.as_ref().ok()?.token.as_deref()?;
-            Some(Credential::Reference(token.into()))
+            let token = terms.as_ref().ok()?.token.as_ref()?;
+            Some(Credential::Reference(Arc::clone(token)))
         });
     Some(Accepted {
         id,
         caller,
-        reply,
-        subject: message.subject.clone(),
+        reply: message.reply?,
+        began: Instant::now(),
+        subject: message.subject,
         terms,
         credential,
-        body_bytes: message.payload.len(),
+        body: message.payload,
         timed,
     })
 }
@@ -83,7 +88,7 @@ pub(super) fn read(options: &ServeOptions, message: &Message) -> Option<Accepted
 impl Accepted {
     /// How many bytes the request has, or will have.
     pub(super) fn size(&self) -> usize {
-        self.announced().unwrap_or(self.body_bytes)
+        self.announced().unwrap_or(self.body.len())
     }
 
     /// Whether the body comes in parts.
@@ -108,19 +113,19 @@ impl Accepted {
         terms.parts.map(|(_, size)| size)
     }
 
+    /// The same with the body that came in parts.
+    pub(super) fn with_body(self, body: Bytes) -> Self {
+        Self { body, ..self }
+    }
+
     /// The call, once its body is there. The request id is told beside an error, where it is
     /// known, so that the answer can carry it.
-    pub(super) fn into_call(
-        self,
-        options: &ServeOptions,
-        body: Bytes,
-    ) -> Result<Call, (Option<String>, Error)> {
+    pub(super) fn into_call(self, options: &ServeOptions) -> Result<Call, (Option<String>, Error)> {
         let (time, said) = (self.time(options), self.said());
         let terms = self.terms.map_err(|error| (None, error))?;
-        let request = Request::parse(body).map_err(|error| (None, envelope_error(&error)))?;
-        let id = request.id().map(str::to_owned);
-        let refuse = |error| (id.clone(), error);
-        if id.is_none() {
+        let request = Request::parse(self.body).map_err(|error| (None, envelope_error(&error)))?;
+        let refuse = |error| (request.id().map(str::to_owned), error);
+        if request.id().is_none() {
             return Err(refuse(Error::new(
                 Kind::InvalidRequest,
                 "a call needs an `id`: a notification is published on its own subject",
@@ -161,7 +166,8 @@ impl Accepted {
             context: Context {
                 id: self.id,
                 correlation,
-                deadline: Instant::now() + time,
+                began: self.began,
+                deadline: self.began + time,
                 attempt: terms.attempt.unwrap_or(1),
                 caller: Some(self.caller),
                 principal: None,
@@ -257,7 +263,7 @@ mod tests {
     fn only_the_caller_or_an_edge_is_answered() {
         let options = options(Reach::Member);
         let subject = "weft.v1.req.alice.gh.tools.call.x";
-        let taken = |reply: &str| read(&options, &message(subject, reply)).is_some();
+        let taken = |reply: &str| read(&options, message(subject, reply)).is_some();
         assert!(taken(&reply_of("alice", "gh")));
         assert!(taken(&reply_of("gateway", "gh")));
         for bad in [
@@ -280,8 +286,8 @@ mod tests {
             ("weft.v1.req.alice.gh.tools.list._", false),
         ] {
             let message = message(subject, &reply_of("alice", "gh"));
-            let accepted = read(&options, &message).expect("it can be answered");
-            let call = accepted.into_call(&options, message.payload);
+            let accepted = read(&options, message).expect("it can be answered");
+            let call = accepted.into_call(&options);
             assert_eq!(call.is_ok(), good, "{subject}");
         }
     }

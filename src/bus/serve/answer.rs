@@ -22,7 +22,7 @@ use crate::{
         parts::{self, Assembly, Digest, HEADER_ROOM, PART_BYTES, WINDOW, Window},
         wire,
     },
-    call::{Call, Notify, Reply, SharedService, notify::Notifications},
+    call::{About, Call, Notify, Reply, SharedService, notify::Notifications},
     error::{Context, Error, Kind, Origin, Started, case},
     name::header::{Frame, Terms},
 };
@@ -35,99 +35,118 @@ const SENTENCE_MAX: usize = 512;
 /// The parts of a large request, as they come.
 pub(super) struct Upload(pub(super) mpsc::Receiver<(u32, Message)>);
 
+/// What the desk and the future of a call both know of it.
+#[derive(Debug)]
+pub(super) struct UnderWay {
+    pub(super) reply: Subject,
+    /// How far the caller got with the parts of the answer.
+    pub(super) window: Window,
+    /// Whether an end is on its way: then nothing else may follow it.
+    pub(super) ended: AtomicBool,
+}
+
+impl UnderWay {
+    pub(super) fn new(reply: Subject) -> Arc<Self> {
+        Arc::new(Self {
+            reply,
+            window: Window::default(),
+            ended: AtomicBool::new(false),
+        })
+    }
+}
+
 /// Where one call is answered, and how far that got.
 pub(super) struct Answering {
-    options: ServeOptions,
+    options: Arc<ServeOptions>,
     line: Arc<Line>,
-    reply: Subject,
-    window: Arc<Window>,
-    ended: Arc<AtomicBool>,
+    under_way: Arc<UnderWay>,
     frames: u32,
 }
 
 impl Answering {
-    pub(super) fn new(options: &ServeOptions, line: &Arc<Line>, accepted: &Accepted) -> Self {
+    pub(super) const fn new(
+        options: Arc<ServeOptions>,
+        line: Arc<Line>,
+        under_way: Arc<UnderWay>,
+    ) -> Self {
         Self {
-            options: options.clone(),
-            line: Arc::clone(line),
-            reply: accepted.reply.clone(),
-            window: Arc::default(),
-            ended: Arc::default(),
+            options,
+            line,
+            under_way,
             frames: 0,
         }
     }
 
-    pub(super) fn window(&self) -> Arc<Window> {
-        Arc::clone(&self.window)
-    }
-
-    pub(super) fn ended(&self) -> Arc<AtomicBool> {
-        Arc::clone(&self.ended)
-    }
-
     /// Answers without asking the service.
-    pub(super) async fn refuse(mut self, error: Error) {
-        self.fail(None, error).await;
+    pub(super) async fn refuse(mut self, id: Option<String>, error: Error) {
+        self.fail(id.as_deref(), error).await;
     }
 
-    /// Answers with what the service says. What few calls need is on the heap: the future of a call
-    /// is moved often, and is the larger by the largest of its parts.
-    pub(super) async fn run(
+    /// Answers a request whose body comes in parts with what the service says.
+    pub(super) async fn receive(
         mut self,
         accepted: Accepted,
-        body: Bytes,
-        upload: Option<Upload>,
-        service: SharedService,
+        upload: Upload,
+        mut service: SharedService,
     ) {
-        let body = match upload {
-            None => Ok(body),
-            Some(upload) => Box::pin(self.receive(&accepted, upload)).await,
-        };
-        let call = match body {
+        let call = match self.body(&accepted, upload).await {
             Err(error) => Err((None, error)),
-            Ok(body) => accepted.into_call(&self.options, body),
+            Ok(body) => accepted.with_body(body).into_call(&self.options),
         };
         match call {
-            Err((id, error)) => Box::pin(self.fail(id.as_deref(), error)).await,
-            Ok(call) => self.work(call, service).await,
+            Err((id, error)) => self.fail(id.as_deref(), error).await,
+            Ok(call) => self.work(call, &mut service).await,
         }
     }
 
-    async fn work(&mut self, mut call: Call, mut service: SharedService) {
-        let id = call.request.id().map(str::to_owned);
+    /// Answers with what the service says. What few calls need is on the heap, and what all need
+    /// is done before there is a future: it is moved, so it is to be small.
+    pub(super) fn work(
+        mut self,
+        mut call: Call,
+        service: &mut SharedService,
+    ) -> impl Future<Output = ()> + Send + use<> {
         let about = call.about();
-        let mut notifications = listens(&call).then(|| {
+        let notifications = listens(&call).then(|| {
             let (notify, notifications) = Notify::channel();
             call.context.notify = Some(notify);
             notifications
         });
-        // Inside a future of ours: it may panic before it has made its own.
-        let answer = AssertUnwindSafe(async move { service.call(call).await }).catch_unwind();
-        let answer = match &mut notifications {
-            None => answer.await,
-            Some(notifications) => Box::pin(self.forward_while(answer, notifications)).await,
-        };
-        match answer {
-            Ok(Ok(reply)) => self.finish(id.as_deref(), reply).await,
-            Ok(Err(error)) => {
-                let server = self.options.server.as_str().to_owned();
-                let error = error.located(&server, || about.error_context());
-                Box::pin(self.fail(id.as_deref(), error)).await;
-            }
-            Err(_) => {
-                let error = Error::new(Kind::InternalError, "the server's code panicked")
-                    .started(Started::Yes)
-                    .located(self.options.server.as_str(), || about.error_context());
-                Box::pin(self.fail(id.as_deref(), error)).await;
+        // It may panic before it has made its future, too.
+        let answer = std::panic::catch_unwind(AssertUnwindSafe(|| service.call(call)));
+        async move {
+            let answer = match (answer, notifications) {
+                (Err(panic), _) => Err(panic),
+                (Ok(answer), None) => AssertUnwindSafe(answer).catch_unwind().await,
+                (Ok(answer), Some(notifications)) => {
+                    let answer = AssertUnwindSafe(answer).catch_unwind();
+                    Box::pin(self.forward_while(answer, notifications)).await
+                }
+            };
+            match answer {
+                Ok(Ok(reply)) => self.finish(about.request_id(), reply).await,
+                Ok(Err(error)) => Box::pin(self.explain(&about, error)).await,
+                Err(_) => {
+                    let error = Error::new(Kind::InternalError, "the server's code panicked")
+                        .started(Started::Yes);
+                    Box::pin(self.explain(&about, error)).await;
+                }
             }
         }
+    }
+
+    /// Answers with the service's error, and what it is about.
+    async fn explain(&mut self, about: &About, error: Error) {
+        let options = Arc::clone(&self.options);
+        let error = error.located(options.server.as_str(), || about.error_context());
+        self.fail(about.request_id(), error).await;
     }
 
     /// Passes notifications on until the answer is there, and those that came before it.
     async fn forward_while<T>(
         &mut self,
         answer: impl Future<Output = T>,
-        notifications: &mut Notifications,
+        mut notifications: Notifications,
     ) -> T {
         tokio::pin!(answer);
         let answer = loop {
@@ -222,7 +241,7 @@ impl Answering {
         let last = parts::count(body.len());
         let mut digest = Digest::default();
         for n in 1..=last {
-            let room = self.window.room_for(n);
+            let room = self.under_way.window.room_for(n);
             if tokio::time::timeout(PART_SILENCE_MAX, room).await.is_err() {
                 let text = "the answer's parts were not acknowledged";
                 let error = Error::new(Kind::InternalError, text).started(Started::Yes);
@@ -232,7 +251,7 @@ impl Answering {
             digest.add(&part);
             let terms = Terms {
                 parts: (n == 1).then_some((last, body.len())),
-                instance: (n == 1).then(|| self.options.instance.to_string()),
+                instance: (n == 1).then(|| self.options.instance.as_str().into()),
                 ..Terms::default()
             };
             let headers = wire::frame_headers(Frame::Part(n), &terms);
@@ -243,7 +262,7 @@ impl Answering {
         }
         let terms = Terms {
             parts: Some((last, body.len())),
-            digest: Some(digest.finish()),
+            digest: Some(digest.finish().into()),
             ..self.last_terms()
         };
         self.end(wire::terminal_headers(&terms, failure), Bytes::new())
@@ -251,12 +270,12 @@ impl Answering {
     }
 
     /// Takes the parts of a request. They start when the caller knows which instance took it.
-    async fn receive(&mut self, accepted: &Accepted, mut upload: Upload) -> Result<Bytes, Error> {
+    async fn body(&mut self, accepted: &Accepted, mut upload: Upload) -> Result<Bytes, Error> {
         let size = accepted.announced().unwrap_or_default();
         let mut assembly = Assembly::new(size, self.options.bounds.body)?;
-        let deadline = Instant::now() + accepted.time(&self.options);
+        let deadline = accepted.began + accepted.time(&self.options);
         let terms = Terms {
-            instance: Some(self.options.instance.to_string()),
+            instance: Some(self.options.instance.as_str().into()),
             ..Terms::default()
         };
         let headers = wire::frame_headers(Frame::Ack, &terms);
@@ -282,23 +301,29 @@ impl Answering {
         }
     }
 
-    async fn end(&mut self, headers: Option<HeaderMap>, body: Bytes) {
-        self.ended.store(true, Ordering::Release);
-        self.publish(headers, body).await;
+    fn end(&self, headers: Option<HeaderMap>, body: Bytes) -> impl Future<Output = ()> + use<'_> {
+        self.under_way.ended.store(true, Ordering::Release);
+        self.publish(headers, body).map(drop)
     }
 
     /// Sends a message to the caller. Says whether it could be sent.
-    async fn publish(&self, headers: Option<HeaderMap>, body: Bytes) -> bool {
-        let sent = self.line.send(self.message(headers, body)).await;
-        if let Err(error) = &sent {
-            tracing::warn!(server = %self.options.server, %error, "an answer could not be sent");
-        }
-        sent.is_ok()
+    fn publish(
+        &self,
+        headers: Option<HeaderMap>,
+        body: Bytes,
+    ) -> impl Future<Output = bool> + use<'_> {
+        let sending = self.line.send(self.message(headers, body));
+        sending.map(|sent| {
+            if let Err(error) = &sent {
+                tracing::warn!(server = %self.options.server, %error, "an answer could not be sent");
+            }
+            sent.is_ok()
+        })
     }
 
     fn message(&self, headers: Option<HeaderMap>, body: Bytes) -> OutboundMessage {
         OutboundMessage {
-            subject: self.reply.clone(),
+            subject: self.under_way.reply.clone(),
             reply: None,
             headers,
             payload: body,

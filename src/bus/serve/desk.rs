@@ -1,15 +1,15 @@
 //! The calls under way of one server on one connection.
 
 use std::{
-    collections::HashMap,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    future::poll_fn,
+    pin::Pin,
+    sync::{Arc, atomic::Ordering},
+    task::{Context, Poll},
     time::Duration,
 };
 
 use async_nats::{Message, Subject, message::OutboundMessage};
+use foldhash::HashMap;
 use futures_util::{
     FutureExt as _, StreamExt as _,
     future::{AbortHandle, Abortable, BoxFuture},
@@ -20,18 +20,14 @@ use tokio::{sync::mpsc, time::Instant};
 use super::{
     Reach, ServeOptions, Side, TICK,
     accept::{self, Accepted},
-    answer::{Answering, Upload},
+    answer::{Answering, UnderWay, Upload},
 };
 use crate::{
-    bus::{
-        link::Line,
-        parts::{self, Window},
-        wire,
-    },
+    bus::{link::Line, parts, wire},
     call::SharedService,
     error::{Error, Kind, Origin, Started, case},
     name::{
-        CallId, header,
+        CallId, Identity,
         header::{Frame, Terms},
         subject,
     },
@@ -43,41 +39,54 @@ const KEEP_ALIVE_EVERY: Duration = Duration::from_secs(15);
 /// Refusals on their way out; what comes beyond them is dropped unanswered.
 const REFUSALS_MAX: usize = 1024;
 
+/// Calls that end, or are taken, before the desk looks at anything else.
+pub(super) const TURN_MAX: usize = 64;
+
 /// The calls under way. Owned by the serving task.
 pub(super) struct Desk {
-    options: ServeOptions,
+    options: Arc<ServeOptions>,
     line: Arc<Line>,
     service: SharedService,
-    /// Calls, which say that they ended, and refusals, which are none.
-    running: FuturesUnordered<BoxFuture<'static, Option<CallId>>>,
+    running: FuturesUnordered<Running>,
     calls: HashMap<CallId, Entry>,
     bytes: usize,
 }
 
 /// What is known of one call under way.
 struct Entry {
-    caller: String,
-    reply: Subject,
+    caller: Identity,
     bytes: usize,
     abort: AbortHandle,
-    /// How far the caller got with the parts of the answer.
-    window: Arc<Window>,
+    under_way: Arc<UnderWay>,
     /// Where the parts of a large request go.
     upload: Option<mpsc::Sender<(u32, Message)>>,
-    /// Whether an end is on its way: then nothing else may follow it.
-    ended: Arc<AtomicBool>,
     began: Instant,
     told: Option<Instant>,
+}
+
+/// A call, which says that it ended, or a refusal, which is none.
+struct Running {
+    call: Option<CallId>,
+    work: Abortable<BoxFuture<'static, ()>>,
+}
+
+impl Future for Running {
+    type Output = Option<CallId>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<CallId>> {
+        // Ended, or aborted: it is over.
+        self.work.poll_unpin(context).map(|_| self.call)
+    }
 }
 
 impl Desk {
     pub(super) fn new(options: &ServeOptions, line: Arc<Line>, service: SharedService) -> Self {
         Self {
-            options: options.clone(),
+            options: Arc::new(options.clone()),
             line,
             service,
             running: FuturesUnordered::new(),
-            calls: HashMap::new(),
+            calls: HashMap::default(),
             bytes: 0,
         }
     }
@@ -86,33 +95,55 @@ impl Desk {
         !self.running.is_empty()
     }
 
-    /// Drives the calls until one has ended.
+    /// Drives the calls until some have ended.
     pub(super) async fn answered(&mut self) {
-        if let Some(Some(call)) = self.running.next().await
-            && let Some(entry) = self.calls.remove(&call)
-        {
-            self.bytes -= entry.bytes;
-        }
+        poll_fn(|context| {
+            let mut ended = 0;
+            while ended < TURN_MAX
+                && let Poll::Ready(Some(call)) = self.running.poll_next_unpin(context)
+            {
+                ended += 1;
+                if let Some(entry) = call.and_then(|call| self.calls.remove(&call)) {
+                    self.bytes -= entry.bytes;
+                }
+            }
+            if ended > 0 {
+                Poll::Ready(())
+            } else {
+                Poll::Pending
+            }
+        })
+        .await;
     }
 
     /// Takes one message of the queue group.
     pub(super) fn take(&mut self, message: Message) {
-        let Some(accepted) = accept::read(&self.options, &message) else {
+        let Some(accepted) = accept::read(&self.options, message) else {
             // Nobody may be told: the reply subject is not one that a caller may name.
             tracing::debug!(server = %self.options.server, "a request without a proper reply subject is dropped");
             return;
         };
         let size = accepted.size();
         let Err(error) = self.room_for(&accepted, size) else {
-            return self.start(accepted, message, size);
+            return self.start(accepted, size);
         };
         if self.running.len() >= self.calls.len() + REFUSALS_MAX {
             tracing::debug!(server = %self.options.server, "too many refusals wait; a call is dropped");
             return;
         }
-        let answering = Answering::new(&self.options, &self.line, &accepted);
-        self.running
-            .push(answering.refuse(error).map(|()| None).boxed());
+        let answering = self.answering(UnderWay::new(accepted.reply));
+        self.run(None, answering.refuse(None, error).boxed());
+    }
+
+    fn answering(&self, under_way: Arc<UnderWay>) -> Answering {
+        Answering::new(Arc::clone(&self.options), Arc::clone(&self.line), under_way)
+    }
+
+    fn run(&mut self, call: Option<CallId>, work: BoxFuture<'static, ()>) -> AbortHandle {
+        let (abort, registration) = AbortHandle::new_pair();
+        let work = Abortable::new(work, registration);
+        self.running.push(Running { call, work });
+        abort
     }
 
     fn room_for(&self, accepted: &Accepted, size: usize) -> Result<(), Error> {
@@ -155,32 +186,38 @@ impl Desk {
         Ok(())
     }
 
-    fn start(&mut self, accepted: Accepted, message: Message, size: usize) {
-        let id = accepted.id;
-        let answering = Answering::new(&self.options, &self.line, &accepted);
-        let (upload, parts) = if accepted.is_large() {
+    fn start(&mut self, accepted: Accepted, size: usize) {
+        let (id, caller, began) = (accepted.id, accepted.caller.clone(), accepted.began);
+        let is_large = accepted.is_large();
+        let under_way = UnderWay::new(accepted.reply.clone());
+        let answering = self.answering(Arc::clone(&under_way));
+        let mut upload = None;
+        let mut work = if is_large {
             let (to, from) = mpsc::channel(parts::WINDOW as usize * 2);
-            (Some(to), Some(Upload(from)))
+            upload = Some(to);
+            let service = self.service.clone();
+            answering.receive(accepted, Upload(from), service).boxed()
         } else {
-            (None, None)
+            match accepted.into_call(&self.options) {
+                Ok(call) => answering.work(call, &mut self.service).boxed(),
+                Err((id, error)) => answering.refuse(id, error).boxed(),
+            }
         };
-        let (abort, registration) = AbortHandle::new_pair();
+        // Many are answered at once: refusals, and what a server has in memory. They need no place.
+        // All others are driven again when they have one.
+        if (&mut work).now_or_never().is_some() {
+            return;
+        }
         let entry = Entry {
-            caller: accepted.caller.to_string(),
-            reply: accepted.reply.clone(),
+            caller,
             bytes: size,
-            abort,
-            window: answering.window(),
+            abort: self.run(Some(id), work),
+            under_way,
             upload,
-            ended: answering.ended(),
-            began: Instant::now(),
+            began,
             // Who sends parts is told at once where to.
-            told: accepted.is_large().then(Instant::now),
+            told: is_large.then_some(began),
         };
-        let service = self.service.clone();
-        let work = answering.run(accepted, message.payload, parts, service);
-        let work = Abortable::new(Box::pin(work), registration);
-        self.running.push(work.map(move |_| Some(id)).boxed());
         self.calls.insert(id, entry);
         self.bytes += size;
     }
@@ -199,12 +236,12 @@ impl Desk {
         let call = std::str::from_utf8(&message.payload)
             .ok()
             .and_then(CallId::parse);
-        if wire::header(message, header::STREAM).is_some() {
+        if wire::header(message, &wire::STREAM).is_some() {
             return;
         }
         if let (Some(caller), Some(call)) = (caller, call)
             && let Some(entry) = self.calls.get(&call)
-            && entry.caller == caller
+            && entry.caller.as_str() == caller
         {
             // Its future is dropped when it is driven next: that is what cancels it.
             entry.abort.abort();
@@ -213,7 +250,7 @@ impl Desk {
 
     /// A part, an acknowledgement, or a call to this instance alone.
     fn message(&mut self, message: Message) {
-        let frame = wire::header(&message, header::FRAME).map(Frame::parse);
+        let frame = wire::header(&message, &wire::FRAME).map(Frame::parse);
         let Some(frame) = frame else {
             return self.take(message);
         };
@@ -221,7 +258,7 @@ impl Desk {
             return;
         };
         match frame {
-            Some(Frame::Got(n)) => entry.window.acknowledge(n),
+            Some(Frame::Got(n)) => entry.under_way.window.acknowledge(n),
             Some(Frame::Part(n)) => {
                 if let Some(upload) = &entry.upload {
                     // More than the window under way: the reader of the parts sees the gap.
@@ -241,7 +278,7 @@ impl Desk {
         let caller = subject::Operation::parse(&message.subject)?.caller;
         self.calls
             .get(&call)
-            .filter(|entry| entry.reply == *reply && entry.caller == caller)
+            .filter(|entry| entry.under_way.reply == *reply && entry.caller.as_str() == caller)
     }
 
     /// Tells long calls' callers that they were accepted and live.
@@ -251,18 +288,18 @@ impl Desk {
         }
         let now = Instant::now();
         let terms = Terms {
-            instance: Some(self.options.instance.to_string()),
+            instance: Some(self.options.instance.as_str().into()),
             ..Terms::default()
         };
         for entry in self.calls.values_mut() {
             let Some(frame) = due(entry.began, entry.told, now) else {
                 continue;
             };
-            if entry.ended.load(Ordering::Acquire) {
+            if entry.under_way.ended.load(Ordering::Acquire) {
                 continue;
             }
             let message = OutboundMessage {
-                subject: entry.reply.clone(),
+                subject: entry.under_way.reply.clone(),
                 reply: None,
                 headers: Some(wire::frame_headers(frame, &terms)),
                 payload: bytes::Bytes::new(),
@@ -280,8 +317,8 @@ impl Desk {
         self.bytes = 0;
         let calls = std::mem::take(&mut self.calls).into_values();
         calls
-            .filter(|entry| !entry.ended.load(Ordering::Acquire))
-            .map(|entry| entry.reply)
+            .filter(|entry| !entry.under_way.ended.load(Ordering::Acquire))
+            .map(|entry| entry.under_way.reply.clone())
             .collect()
     }
 
