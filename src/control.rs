@@ -10,6 +10,7 @@
 mod broker_jwt;
 mod callout;
 mod connect;
+mod file;
 mod keys;
 mod kick;
 mod registry;
@@ -32,6 +33,7 @@ use self::{
     trust::Watches,
 };
 pub use self::{
+    file::write_private,
     keys::{FILE as SECRETS_FILE, Secrets, SecretsError},
     registry::Registry,
     service::tools::{ToolDefinition, definitions as tools},

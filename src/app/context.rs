@@ -6,8 +6,8 @@ mod reach;
 
 use std::{
     fs, io,
-    io::{Read as _, Write as _},
-    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _},
+    io::Read as _,
+    os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
 };
 
@@ -20,7 +20,7 @@ pub use self::{
 };
 use crate::{
     config::env::{WEFT_NATS_URL, WEFT_TOKEN, WEFT_TOKEN_FILE},
-    control::Secrets,
+    control::{Secrets, write_private},
     error::{Error, Kind, case},
 };
 
@@ -143,7 +143,7 @@ impl Context {
     /// What the system says.
     pub fn write(&self, folder: &Path) -> io::Result<()> {
         let text = serde_json::to_string_pretty(self)?;
-        write_private(&folder.join(FILE), &format!("{text}\n"))
+        write_private(&folder.join(FILE), format!("{text}\n").as_bytes())
     }
 
     /// Removes the file, where there is one: the mesh has ended.
@@ -183,25 +183,6 @@ pub fn broker_keys(folder: &Path) -> Result<[(&'static str, String); 5], Context
     Ok(secrets.public())
 }
 
-/// Writes a file that its owner alone may read, so that a reader finds the old one or the new one.
-///
-/// # Errors
-/// What the system says.
-pub fn write_private(path: &Path, text: &str) -> io::Result<()> {
-    let part = path.with_extension("new");
-    let mut file = fs::OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&part)?;
-    // A part that a crash left may have had another mode.
-    file.set_permissions(fs::Permissions::from_mode(0o600))?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()?;
-    fs::rename(&part, path)
-}
-
 /// The text of a file of at most so many bytes.
 fn text(path: &Path, max: u64) -> io::Result<String> {
     let mut text = String::new();
@@ -216,6 +197,8 @@ fn text(path: &Path, max: u64) -> io::Result<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
 
     #[test]

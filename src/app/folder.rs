@@ -7,6 +7,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use crate::control;
+
 /// Why a data folder can't be used.
 #[derive(Debug, thiserror::Error)]
 pub enum FolderError {
@@ -103,7 +105,7 @@ impl Folder {
     /// [`FolderError::Io`].
     pub fn write_private(&self, name: &str, text: &str) -> Result<PathBuf, FolderError> {
         let path = self.path.join(name);
-        super::context::write_private(&path, text).map_err(|error| FolderError::Io {
+        control::write_private(&path, text.as_bytes()).map_err(|error| FolderError::Io {
             path: path.display().to_string(),
             error,
         })?;

@@ -23,7 +23,7 @@ use crate::{
     bus::{Bounds, Limits, Tls},
     child::{Watchdog, watchdog::WatchdogError},
     config::{self, Loaded, Validate},
-    control::{Secrets, SecretsError},
+    control::{self, Secrets, SecretsError},
     error::Error,
     mesh::{self, TokenSource},
     name::{Identity, ServerName},
@@ -183,7 +183,7 @@ impl Up {
         let file = self.folder.token_file();
         let local = Identity::new(LOCAL).expect("it is a name");
         let told = move |token: &str| {
-            if let Err(error) = super::context::write_private(&file, token) {
+            if let Err(error) = control::write_private(&file, token.as_bytes()) {
                 tracing::error!(%error, "the token file could not be written");
             }
         };

@@ -99,10 +99,10 @@ impl Remote {
         }
     }
 
-    async fn exchange(&self, call: &Call, token: Option<&Arc<str>>) -> Result<Outcome, Error> {
+    async fn exchange(&self, call: &Call, reference: Option<&Arc<str>>) -> Result<Outcome, Error> {
         let line = self.inner.link.line()?;
         let mut exchange = Exchange::open(self, &line, call)?;
-        exchange.send(token).await?;
+        exchange.send(reference).await?;
         exchange.hear().await
     }
 

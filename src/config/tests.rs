@@ -14,15 +14,16 @@ struct Files {
 
 impl Files {
     fn new(files: &[(&str, &str)]) -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = tempfile::tempdir().expect("a folder");
         let mut sources = Sources {
             folder: folder.path().to_owned(),
             ..Sources::default()
         };
         for (name, text) in files {
             let path = folder.path().join(name);
-            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-            std::fs::write(&path, text).unwrap();
+            let parent = path.parent().expect("it is in the folder");
+            std::fs::create_dir_all(parent).expect("it can be made");
+            std::fs::write(&path, text).expect("it can be written");
             if name.ends_with("mcp.json") {
                 sources.import.push(path);
             }
@@ -54,7 +55,7 @@ impl Files {
     fn loaded(&self) -> Loaded {
         load(&self.sources)
             .map_err(|problems| problems.to_string())
-            .unwrap()
+            .expect("a good configuration")
     }
 
     fn warnings(&self) -> String {

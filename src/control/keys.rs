@@ -1,15 +1,11 @@
 //! The control plane's own secrets: one file, readable by its owner alone.
 
-use std::{
-    fmt, fs, io,
-    io::Write as _,
-    os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
-    path::{Path, PathBuf},
-};
+use std::{fmt, fs, io, os::unix::fs::PermissionsExt as _, path::Path};
 
 use nkeys::{KeyPair, KeyPairType, XKey};
 use serde::{Deserialize, Serialize};
 
+use super::file::write_private;
 use crate::access::SigningKey;
 
 /// The file in the data folder.
@@ -152,25 +148,9 @@ impl Secrets {
         })
     }
 
-    /// Writes beside the file and moves it over: a crash leaves the old one or the new one.
     fn store(&self, path: &Path) -> io::Result<()> {
         let body = serde_json::to_vec_pretty(&self.stored()).map_err(io::Error::other)?;
-        let part: PathBuf = path.with_extension("json.part");
-        let mut file = fs::OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&part)?;
-        // A part left by a crash may have had another mode.
-        file.set_permissions(fs::Permissions::from_mode(0o600))?;
-        file.write_all(&body)?;
-        file.sync_all()?;
-        fs::rename(&part, path)?;
-        match path.parent() {
-            Some(folder) => fs::File::open(folder)?.sync_all(),
-            None => Ok(()),
-        }
+        write_private(path, &body)
     }
 
     fn stored(&self) -> Stored {

@@ -100,7 +100,7 @@ fn contexts_of_the_nats_command_are_read() {
     assert_snapshot!(files.warnings(), @r"
     config/nats/context/prod.json:3:9: the context `prod`: `inbox_prefix` is not used
     ");
-    std::fs::remove_file(files.path(FILE)).unwrap();
+    std::fs::remove_file(files.path(FILE)).expect("it was there");
     files = files.env(&[variables[0], ("NATS_CONTEXT", "prod"), ("NATS_URL", "c")]);
     let loaded = files.loaded();
     let user = Credentials::User {

@@ -23,7 +23,12 @@ fn a_server_is_ready_to_start() {
     ])
     .env(&[("WORD", "{a: b}, *x"), ("KEY", "s3cret"), ("HOME", "/home/me")]);
     let loaded = files.loaded();
-    let launch = |index: usize| loaded.members[index].launch.clone().unwrap();
+    let launch = |index: usize| {
+        loaded.members[index]
+            .launch
+            .clone()
+            .expect("it can be started")
+    };
     let a = launch(0);
     assert_eq!(a.command, files.path("./bin/a"));
     assert_eq!(
@@ -91,7 +96,7 @@ fn a_server_that_cannot_start_does_not_stop_the_others() {
         .members
         .iter()
         .find(|member| member.name == "unset")
-        .unwrap();
+        .expect("it is listed");
     assert_snapshot!(files.bare(&unset.launch.clone().unwrap_err().to_string()), @r"
     weft.yaml:5:19: `servers.unset.args`: the variable `DOCS_TOKEN` is not set
       |
@@ -144,7 +149,8 @@ fn a_clients_file_is_read_as_its_client_reads_it() {
     ");
     let launch = |name: &str| {
         let found = files.loaded().members.into_iter().find(|m| m.name == name);
-        found.unwrap().launch.unwrap()
+        let found = found.expect("it is listed");
+        found.launch.expect("it can be started")
     };
     assert_eq!(launch("my-server").timeout.as_secs(), 60);
     assert_eq!(launch("my-server-2").timeout.as_secs(), 60);
@@ -195,8 +201,8 @@ fn what_is_shown_has_no_secret_and_its_origin() {
     .env(&[("KEY", "s3cret")]);
     let shown = show(&files.loaded());
     let line = |(key, value): (&String, &serde_json::Value)| format!("{key}: {value}");
-    let blocks = shown["config"].as_object().unwrap().iter();
-    let rest = shown.as_object().unwrap().iter().skip(1);
+    let blocks = shown["config"].as_object().expect("an object").iter();
+    let rest = shown.as_object().expect("an object").iter().skip(1);
     let lines: Vec<String> = blocks.chain(rest).map(line).collect();
     let text = files.bare(&lines.join("\n"));
     assert!(!text.contains("s3cret"), "{text}");
@@ -213,13 +219,13 @@ fn what_is_shown_has_no_secret_and_its_origin() {
 
 #[test]
 fn the_schema_takes_what_is_taken_and_refuses_what_is_refused() {
-    let schema = serde_json::to_value(schema()).unwrap();
+    let schema = serde_json::to_value(schema()).expect("JSON");
     assert_eq!(
         schema["$schema"],
         "https://json-schema.org/draft/2020-12/schema"
     );
-    let validator = jsonschema::validator_for(&schema).unwrap();
-    let valid = |text: &str| validator.is_valid(&serde_json::from_str(text).unwrap());
+    let validator = jsonschema::validator_for(&schema).expect("a schema");
+    let valid = |text: &str| validator.is_valid(&serde_json::from_str(text).expect("JSON"));
     let fine = r#"{ "servers": { "a": { "command": "x", "env": { "A": "b", "C": { "env": "D" } }, "timeout": "5s" } },
         "mcpServers": { "b": { "anything": 1 } }, "limits": { "line": 65536, "waiting": "1MiB" },
         "nats": { "user": "u", "password": { "file": "nats.key" }, "tls": { "ca": "d" } } }"#;
