@@ -27,12 +27,12 @@ check:
 
 ## bench: the mesh beside bare NATS, in one run
 bench: $(NATS)
-	$(CARGO) build --release --bin weft
-	./target/release/weft bench call
+	$(CARGO) build --profile dist --bin weft
+	./target/dist/weft bench call
 
 ## install: put `weft` on the PATH, into PREFIX/bin
 install:
-	$(CARGO) install --locked --path . --bin weft --root $(PREFIX)
+	$(CARGO) install --locked --profile dist --path . --bin weft --root $(PREFIX)
 
 tools: $(NATS)
 

@@ -48,7 +48,7 @@ pub(super) async fn run(args: &Args, to: &mut Invocation) -> Result<Exit, Failur
     let Command::Call(call) = &args.command;
     if cfg!(debug_assertions) {
         return Err(Failure::usage(
-            "this is a debug build, and its figures would be none: `cargo build --release`",
+            "this is a debug build, and its figures would be none: `make bench` builds what is installed",
         ));
     }
     let plan = Plan {
