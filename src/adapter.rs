@@ -10,7 +10,6 @@
 //! splicing, so that all that the server did write survives to the byte. What a server is and
 //! how it fares is told by a `watch` of [`Status`]; who announces it elsewhere reads that.
 
-mod members;
 mod message;
 pub mod raise;
 pub mod status;

@@ -7,6 +7,7 @@ pub mod envelope;
 pub mod fault;
 pub mod framing;
 mod head;
+pub mod members;
 pub mod method;
 pub mod version;
 

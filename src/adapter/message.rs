@@ -5,7 +5,7 @@ use std::{borrow::Cow, ops::Range};
 use bytes::Bytes;
 use serde_json::value::RawValue;
 
-use super::members::{Members, span};
+use crate::mcp::members::{Members, span};
 
 /// The answer to one of our requests, and the places in it that are changed on the way.
 #[derive(Clone, Debug)]

@@ -6,7 +6,7 @@ use data_encoding::HEXLOWER;
 use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
 
-use super::members::{Members, quoted};
+use crate::mcp::members::{Members, quoted};
 
 /// Tools beyond this many are not read: nobody could choose among them.
 pub const TOOLS_MAX: usize = 10_000;

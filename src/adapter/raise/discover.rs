@@ -1,13 +1,11 @@
 //! What the adapter answers in a server's place.
 
 use crate::{
-    adapter::{
-        members::{Members, object, quoted},
-        status::Peer,
-    },
+    adapter::status::Peer,
     call::Reply,
     mcp::{
         Method, Request,
+        members::{Members, object, quoted},
         version::{Era, MESH, META_SERVER_INFO},
     },
 };

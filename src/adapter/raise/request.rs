@@ -3,10 +3,10 @@
 use std::ops::Range;
 
 use crate::{
-    adapter::members::{Members, end_of, object, span},
     mcp::{
         Request,
         envelope::splice,
+        members::{Members, end_of, object, span},
         version::{Era, MESH, META_CLIENT_CAPABILITIES, META_VERSION},
     },
 };

@@ -6,15 +6,12 @@ use memchr::memmem;
 
 use super::{Added, CACHE_SCOPE, RESULT_TYPE, SERVER_INFO, TTL_MS};
 use crate::{
-    adapter::{
-        members::{Members, end_of, object, span},
-        message::Answer,
-        status::Peer,
-    },
+    adapter::{message::Answer, status::Peer},
     call::Reply,
     mcp::{
         Method,
         envelope::splice,
+        members::{Members, end_of, object, span},
         version::{Era, META_SERVER_INFO},
     },
 };

@@ -28,14 +28,17 @@ use super::{
 };
 use crate::{
     adapter::{
-        members::{Members, quoted},
         message::{Answer, Message, Notification, read},
         raise,
         status::{Changed, Dropped, Peer, State, Status},
         tools::ToolList,
     },
     error::Error,
-    mcp::{framing::Line, version::Era},
+    mcp::{
+        framing::Line,
+        members::{Members, quoted},
+        version::Era,
+    },
     name::ServerName,
 };
 

@@ -4,11 +4,8 @@ use serde_json::value::RawValue;
 
 use super::stderr::plain;
 use crate::{
-    adapter::{
-        members::{Members, quoted},
-        message::Answer,
-        status::Peer,
-    },
+    adapter::{message::Answer, status::Peer},
+    mcp::members::{Members, quoted},
     mcp::version::{
         Era, LEGACY, LEGACY_NEWEST, MESH, META_CLIENT_CAPABILITIES, META_CLIENT_INFO,
         META_SERVER_INFO, META_VERSION,

@@ -4,12 +4,14 @@ use bytes::Bytes;
 use tokio::time::{Duration, Instant};
 
 use crate::{
-    adapter::{
-        members::{Members, span},
-        message::Notification,
-    },
+    adapter::message::Notification,
     call::Notify,
-    mcp::{Request, envelope::splice, version::META_LOG_LEVEL},
+    mcp::{
+        Request,
+        envelope::splice,
+        members::{Members, span},
+        version::META_LOG_LEVEL,
+    },
 };
 
 /// Notifications of one call that pass in a window.

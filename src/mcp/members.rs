@@ -10,27 +10,34 @@ use serde_json::value::RawValue;
 
 /// The members of an object in their order: names, and values as they were spelt.
 #[derive(Debug, Default)]
-pub(super) struct Members<'a>(pub(super) Vec<(Cow<'a, str>, &'a RawValue)>);
+pub struct Members<'a>(
+    /// Name and value of each.
+    pub Vec<(Cow<'a, str>, &'a RawValue)>,
+);
 
 impl<'a> Members<'a> {
     /// Reads an object; `None` where the text is anything else.
-    pub(super) fn read(text: &'a str) -> Option<Self> {
+    #[must_use]
+    pub fn read(text: &'a str) -> Option<Self> {
         serde_json::from_str(text).ok()
     }
 
     /// The value of a member as it was spelt; of one that stands twice, the last.
-    pub(super) fn get(&self, name: &str) -> Option<&'a str> {
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&'a str> {
         let mut found = self.0.iter().rev().filter(|(key, _)| key == name);
         found.next().map(|(_, value)| value.get())
     }
 
     /// Whether there is a member of this name.
-    pub(super) fn has(&self, name: &str) -> bool {
+    #[must_use]
+    pub fn has(&self, name: &str) -> bool {
         self.get(name).is_some()
     }
 
     /// The value of a member that is a string.
-    pub(super) fn text(&self, name: &str) -> Option<String> {
+    #[must_use]
+    pub fn text(&self, name: &str) -> Option<String> {
         self.get(name)
             .and_then(|raw| serde_json::from_str(raw).ok())
     }
@@ -61,21 +68,24 @@ impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
 struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
 
 /// Where `part`, a slice of `whole`, stands in it.
-pub(super) fn span(whole: &str, part: &str) -> Range<usize> {
+#[must_use]
+pub fn span(whole: &str, part: &str) -> Range<usize> {
     let start = part.as_ptr() as usize - whole.as_ptr() as usize;
     start..start + part.len()
 }
 
 /// Where members are added to the object `text`, and what has to stand before them: nothing in an
 /// empty object, else a comma.
-pub(super) fn end_of(text: &str) -> (usize, &'static str) {
+#[must_use]
+pub fn end_of(text: &str) -> (usize, &'static str) {
     let inside = text.trim_end().strip_suffix('}').unwrap_or(text);
     let empty = inside.trim_end().ends_with('{');
     (inside.len(), if empty { "" } else { "," })
 }
 
 /// An object out of names and values as they are spelt.
-pub(super) fn object<'a>(members: impl Iterator<Item = (&'a str, &'a str)>) -> String {
+#[must_use]
+pub fn object<'a>(members: impl Iterator<Item = (&'a str, &'a str)>) -> String {
     let mut text = String::from("{");
     for (name, value) in members {
         if text.len() > 1 {
@@ -90,7 +100,8 @@ pub(super) fn object<'a>(members: impl Iterator<Item = (&'a str, &'a str)>) -> S
 }
 
 /// A string as JSON spells it.
-pub(super) fn quoted(text: &str) -> String {
+#[must_use]
+pub fn quoted(text: &str) -> String {
     serde_json::to_string(text).expect("a string is always JSON")
 }
 
