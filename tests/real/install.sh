@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs the real MCP servers, SDKs and Node that the tests run against into one folder.
+# Installs the real MCP servers, clients, SDKs and Node that the tests use into one folder.
 #
 #   tests/real/install.sh [DIR]        default DIR: .tools/real below the project root
 #
@@ -174,6 +174,8 @@ write_entries() {
             fail "server-$name has no dist/index.js: its package changed, adapt write_entries."
         entry "server-$name" "$target/node/node" "$servers/server-$name/dist/index.js"
     done
+    entry inspector "$target/node/node" "$servers/inspector/clients/launcher/build/index.js" --cli
+    entry conformance "$target/node/node" "$servers/conformance/dist/index.js"
 }
 
 python=$(find_python)
