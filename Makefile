@@ -6,7 +6,7 @@ TOOLS := .tools
 NATS := $(TOOLS)/nats/bin/nats-server
 PREFIX ?= $(HOME)/.cargo
 
-.PHONY: up test check bench install tools tools-real clean-tools
+.PHONY: up test check bench suite bench-gateway install tools tools-real clean-tools
 
 ## up: run the mesh with the example servers
 up: $(NATS)
@@ -29,6 +29,18 @@ check:
 bench: $(NATS)
 	$(CARGO) build --profile dist --bin weft
 	./target/dist/weft bench call
+
+## suite: the official conformance suite, directly and through Weft; keeps count of what passes
+suite: tools tools-real
+	$(CARGO) build --bins --examples
+	rm -rf $(TOOLS)/suite
+	-$(CARGO) test --test mesh suite
+	python3 tests/real/suite.py record $(TOOLS)/suite
+
+## bench-gateway: the gateway beside the mcp-proxy crate, by wrk, in one run
+bench-gateway: tools tools-real
+	$(CARGO) build --profile dist --bin weft
+	bash benches/gateway.sh ./target/dist/weft
 
 ## install: put `weft` on the PATH, into PREFIX/bin
 install:

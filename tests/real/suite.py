@@ -2,8 +2,8 @@
 """Runs the official conformance suite against a server, and keeps count of the passed checks.
 
     suite.py measure URL [--bin DIR]     prints {SET: {SCENARIO: {STATUS: COUNT}}} as JSON
-    suite.py record FILE                 takes FILE, {ROUTE: what `measure` printed}, into
-                                         suite.json; refuses a count that went down
+    suite.py record FOLDER               writes suite.json anew from FOLDER/ROUTE.json, each what
+                                         `measure` printed; refuses a count that went down
 
 A set is what a revision of the protocol requires, or `all`: every scenario, at the newest revision
 that it applies to. The sets run side by side, for each spends its time waiting. A scenario says
@@ -97,13 +97,14 @@ def main():
     measuring.add_argument("url")
     measuring.add_argument("--bin", type=pathlib.Path, default=HERE.parents[1] / ".tools/real/bin")
     recording = todo.add_parser("record")
-    recording.add_argument("file", type=pathlib.Path)
+    recording.add_argument("folder", type=pathlib.Path)
     args = parser.parse_args()
     if args.todo == "measure":
         json.dump(measure(args.url, args.bin), sys.stdout, indent=1)
         print()
     else:
-        record(json.loads(args.file.read_text(encoding="utf-8")))
+        files = sorted(args.folder.glob("*.json"))
+        record({file.stem: json.loads(file.read_text(encoding="utf-8")) for file in files})
 
 
 if __name__ == "__main__":
