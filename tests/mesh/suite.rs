@@ -7,11 +7,13 @@ mod forward;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    ffi::OsStr,
     fs,
     process::Stdio,
     time::Duration,
 };
 
+use futures_util::future::join_all;
 use tokio::{
     io::{AsyncBufReadExt as _, BufReader},
     process::{Child, Command},
@@ -25,8 +27,10 @@ use crate::{
     stage::{Stage, example, real, servers},
 };
 
-/// By set, by scenario, by status: how many checks.
-type Counts = BTreeMap<String, BTreeMap<String, BTreeMap<String, usize>>>;
+/// By scenario, by status: how many checks.
+type Scenarios = BTreeMap<String, BTreeMap<String, usize>>;
+/// By set.
+type Counts = BTreeMap<String, Scenarios>;
 /// By set, by scenario: how many checks passed.
 type Passed = BTreeMap<String, BTreeMap<String, usize>>;
 /// By route.
@@ -36,7 +40,8 @@ type Flat = BTreeMap<String, usize>;
 
 /// The whole suite takes 15 s on an idle machine.
 const WITHIN: Duration = Duration::from_secs(300);
-const SERVER: &str = "fixture";
+/// What `suite.py` knows. Each has a server of its own: some scenarios change what others list.
+const SETS: [&str; 3] = ["2025-11-25", "2026-07-28", "all"];
 
 /// The fixture over HTTP, for as long as this is held.
 struct Fixture {
@@ -60,19 +65,21 @@ impl Fixture {
     }
 }
 
-/// Runs every set of the suite against this address.
-async fn measure(url: &str) -> Counts {
+/// Runs a set of the suite against this address, by way of the forwarder.
+async fn measure(set: &str, url: &str, token: &str) -> Scenarios {
+    let rest = url.strip_prefix("http://");
+    let (address, path) = rest.and_then(|rest| rest.split_once('/')).expect("a URL");
+    let forwarder = Forwarder::start(address, token).await;
     // Installs it where it is missing.
     real("conformance");
     let output = Command::new("python3")
         .arg(root().join("tests/real/suite.py"))
-        .args(["measure", url])
+        .args(["measure", set])
+        .arg(format!("http://{}/{path}", forwarder.address))
         .kill_on_drop(true)
         .output();
-    let output = timeout(WITHIN, output)
-        .await
-        .expect("it ends")
-        .expect("python3 is here");
+    let output = timeout(WITHIN, output).await.expect("it ends");
+    let output = output.expect("python3 is here");
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{said}");
     serde_json::from_slice(&output.stdout).expect("counts")
@@ -81,31 +88,30 @@ async fn measure(url: &str) -> Counts {
 /// The forwarder stands before the fixture too, so that nothing but Weft differs.
 #[tokio::test(flavor = "multi_thread")]
 async fn directly() {
-    let fixture = Fixture::start().await;
-    let (address, path) = split(&fixture.url);
-    let forwarder = Forwarder::start(address, "none is needed").await;
-    let counts = measure(&format!("http://{}/{path}", forwarder.address)).await;
-    only_more("direct", &counts);
+    let all = join_all(SETS.iter().map(async |set| {
+        let fixture = Fixture::start().await;
+        let counts = measure(set, &fixture.url, "none is needed").await;
+        ((*set).to_owned(), counts)
+    }));
+    only_more("direct", &all.await.into_iter().collect());
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn through_weft() {
-    let program = example("weft-fixture");
-    let yaml = servers(&[(SERVER, &program, &["--stdio".as_ref()])]);
-    let stage = Stage::new(&(yaml + "gateway: { listen: \"127.0.0.1:0\" }\n"));
+    let (program, stdio) = (example("weft-fixture"), [OsStr::new("--stdio")]);
+    let names = SETS.map(|set| format!("fixture-{set}"));
+    let list = names
+        .each_ref()
+        .map(|name| (&**name, &*program, &stdio[..]));
+    let stage = Stage::new(&(servers(&list) + "gateway: { listen: \"127.0.0.1:0\" }\n"));
     let mesh = stage.up().await;
-    let (url, token) = endpoint(&stage, Some(SERVER));
-    let (address, path) = split(&url);
-    let forwarder = Forwarder::start(address, &token).await;
-    let counts = measure(&format!("http://{}/{path}", forwarder.address)).await;
+    let all = join_all(SETS.iter().zip(&names).map(async |(set, name)| {
+        let (url, token) = endpoint(&stage, Some(name));
+        ((*set).to_owned(), measure(set, &url, &token).await)
+    }));
+    let counts = all.await.into_iter().collect();
     mesh.stop().await;
     only_more("weft", &counts);
-}
-
-fn split(url: &str) -> (&str, &str) {
-    url.strip_prefix("http://")
-        .and_then(|rest| rest.split_once('/'))
-        .expect("an address and a path")
 }
 
 /// Holds the passed checks of a route against those that are written down.

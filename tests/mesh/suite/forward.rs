@@ -54,11 +54,12 @@ async fn forward(mut client: TcpStream, own: SocketAddr, to: &str, token: &str) 
         }
     };
     let head = String::from_utf8_lossy(&read[..end]).into_owned();
+    let mut request = rewritten(&head, own, to, token).into_bytes();
+    request.extend_from_slice(&read[end + 4..]);
     let mut server = TcpStream::connect(to).await?;
-    server
-        .write_all(rewritten(&head, own, to, token).as_bytes())
-        .await?;
-    server.write_all(&read[end + 4..]).await?;
+    // In one piece: a server that refuses by the head and closes would reset what comes after it,
+    // and its answer would be lost.
+    server.write_all(&request).await?;
     io::copy_bidirectional(&mut client, &mut server).await?;
     Ok(())
 }
