@@ -1,7 +1,7 @@
 //! What a configuration file may say. Names, defaults and doc comments here are the schema
 //! `schemas/config.json`.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -31,6 +31,8 @@ pub struct Config {
     pub policy: Policy,
     /// How much is taken in.
     pub limits: Limits,
+    /// The endpoint for MCP clients.
+    pub gateway: Gateway,
 }
 
 /// Any mapping will do: what is in it is another program's matter.
@@ -204,6 +206,39 @@ impl Default for Limits {
     }
 }
 
+/// The endpoint for MCP clients: `http://LISTEN/mcp`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Gateway {
+    /// Where it listens; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// Names that a request may be for, beside those of `listen`: `mesh.example`, or with a port.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub hosts: Vec<String>,
+    /// Pages that may call, beside those of the same host: `https://app.example`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub origins: Vec<String>,
+    /// How large the body of one request may be.
+    pub body: Size,
+    /// How large all bodies under way may be together.
+    pub bodies: Size,
+    /// Listen beyond this machine without TLS: whoever is between reads every token.
+    pub insecure: bool,
+}
+
+impl Default for Gateway {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 7420)),
+            hosts: Vec::new(),
+            origins: Vec::new(),
+            body: Size::mib(4),
+            bodies: Size::mib(256),
+            insecure: false,
+        }
+    }
+}
+
 const TIMEOUT: (Period, Period) = (Period::from_millis(10), Period::from_secs(24 * 3600));
 const SIZE: (Size, Size) = (Size::new(64 * 1024), Size::mib(1024));
 const IN_FLIGHT: (u32, u32) = (1, 65_536);
@@ -221,6 +256,8 @@ impl Config {
         bounds.hold(&["limits", "result"], self.limits.result, SIZE);
         bounds.hold(&["limits", "inFlight"], self.limits.in_flight, IN_FLIGHT);
         bounds.hold(&["limits", "waiting"], self.limits.waiting, SIZE);
+        bounds.hold(&["gateway", "body"], self.gateway.body, SIZE);
+        bounds.hold(&["gateway", "bodies"], self.gateway.bodies, SIZE);
     }
 }
 

@@ -23,15 +23,14 @@ const BIG_MEGABYTES: usize = 2;
 /// A mesh with a server of each era: the reference server, and one that notes when it is cancelled.
 fn stage() -> Stage {
     let modern = fixture("modern.py");
-    let yaml = servers(&[
+    Stage::new(&servers(&[
         (
             "everything",
             &real("server-everything"),
             &["stdio".as_ref()],
         ),
         ("modern", &real("python"), &[modern.as_os_str()]),
-    ]);
-    Stage::new(&(yaml + "gateway: { listen: \"127.0.0.1:0\" }\n"))
+    ]))
 }
 
 /// The gateway of the mesh on this stage: all servers, or one.

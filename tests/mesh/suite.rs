@@ -103,7 +103,7 @@ async fn through_weft() {
     let list = names
         .each_ref()
         .map(|name| (&**name, &*program, &stdio[..]));
-    let stage = Stage::new(&(servers(&list) + "gateway: { listen: \"127.0.0.1:0\" }\n"));
+    let stage = Stage::new(&servers(&list));
     let mesh = stage.up().await;
     let all = join_all(SETS.iter().zip(&names).map(async |(set, name)| {
         let (url, token) = endpoint(&stage, Some(name));
