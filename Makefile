@@ -40,7 +40,7 @@ suite: tools tools-real
 ## bench-gateway: the gateway beside the mcp-proxy crate, by wrk, in one run
 bench-gateway: tools tools-real
 	$(CARGO) build --profile dist --bin weft
-	bash benches/gateway.sh ./target/dist/weft
+	python3 benches/gateway.py ./target/dist/weft --json $(TOOLS)/bench-gateway.json
 
 ## install: put `weft` on the PATH, into PREFIX/bin
 install:
