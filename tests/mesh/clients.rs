@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use self::driver::{CLIENTS, Client, Driver, Target};
 use crate::{
     process::{until, weft},
-    stage::{Stage, fixture, real, servers},
+    stage::{Stage, example, fixture, real, servers},
 };
 
 /// What a cancellation may take to reach the server.
@@ -228,6 +228,34 @@ async fn a_change_is_heard() {
     }))
     .await;
     caller.close().await;
+    mesh.stop().await;
+}
+
+/// A server that is written into `weft.yaml`, and taken out again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_comes_and_goes() {
+    let stage = stage();
+    let mesh = stage.up().await;
+    let (target, folder) = (http(&stage, None), folder(&stage, "reload"));
+    let mut watchers = join_all(CLIENTS.iter().map(async |client| {
+        let mut driver = Driver::open(client, &target, &folder).await;
+        driver.watch().await;
+        driver
+    }))
+    .await;
+    let file = stage.path().join("weft.yaml");
+    let before = std::fs::read_to_string(&file).expect("it is ours");
+    let program = example("weft-example-charts");
+    let late = servers(&[("late", &program, &[])]).replace("servers:\n", "");
+    for (yaml, there) in [(before.clone() + &late, true), (before, false)] {
+        std::fs::write(&file, yaml).expect("it is ours");
+        join_all(watchers.iter_mut().map(async |driver| {
+            let is_late = |name: &String| name.starts_with("late__");
+            while driver.changed().await.iter().any(is_late) != there {}
+        }))
+        .await;
+    }
+    join_all(watchers.into_iter().map(Driver::close)).await;
     mesh.stop().await;
 }
 
