@@ -219,10 +219,17 @@ impl Held {
 }
 
 fn wanted(loaded: &Loaded) -> BTreeMap<String, Wanted> {
+    // What the gateway takes in is no business of servers.
+    let usual = config::Limits::default();
+    let limits = config::Limits {
+        request_body: usual.request_body,
+        request_bodies: usual.request_bodies,
+        ..loaded.config.limits.clone()
+    };
     let enabled = loaded.members.iter().filter(|member| member.enabled);
     let one = |member: &config::Member| {
         let wanted = match &member.launch {
-            Ok(launch) => Wanted::Start(Box::new((launch.clone(), loaded.config.limits.clone()))),
+            Ok(launch) => Wanted::Start(Box::new((launch.clone(), limits.clone()))),
             Err(problem) => Wanted::Broken(problem.summary()),
         };
         (member.name.clone(), wanted)
