@@ -103,8 +103,15 @@ impl Roster {
             .into_iter()
             .map(|(name, wanted)| self.start(name, wanted));
         let started: Vec<(String, Held)> = join_all(started).await;
-        let within = if first { SETTLE_MAX } else { CHANGE_MAX };
-        settle(started.iter().map(|(_, held)| held), within).await;
+        if first {
+            settle(started.iter().map(|(_, held)| held), SETTLE_MAX).await;
+        } else {
+            // One that is new is waited for by nobody.
+            let successors = started
+                .iter()
+                .filter(|(name, _)| self.held.contains_key(name));
+            settle(successors.map(|(_, held)| held), CHANGE_MAX).await;
+        }
         for (name, held) in started {
             match self.held.insert(name.clone(), held) {
                 None => change.added.push(name),

@@ -6,6 +6,7 @@ mod child;
 mod cli;
 mod compose;
 mod control;
+mod gateway;
 mod identity;
 mod kill;
 mod large;
