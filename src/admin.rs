@@ -9,7 +9,6 @@ use axum::{Router, http::StatusCode, routing::get};
 pub type Ready = Arc<dyn Fn() -> bool + Send + Sync>;
 
 /// `/livez` and `/readyz`.
-#[must_use]
 pub fn routes(ready: Ready) -> Router {
     Router::new()
         .route("/livez", get(|| std::future::ready("ok\n")))

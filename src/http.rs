@@ -11,7 +11,7 @@ mod listen;
 use std::{net::SocketAddr, time::Duration};
 
 pub use self::{
-    body::{Bodies, Body, BodyError},
+    body::{Bodies, Body, BodyError, drain},
     guard::{Guard, GuardError},
     listen::{Bound, ListenError, Listening},
 };

@@ -175,25 +175,26 @@ pub enum PipeError {
     Pipe(#[from] std::io::Error),
 }
 
-/// Serves whoever is at standard input and output, until the input ends or `tasks` do. He calls
-/// with the token that the member joins with, and sees one server, or all.
+/// Serves whoever is at standard input and output, until the input ends. He calls with the token
+/// that the member joins with, and sees one server, or all.
 ///
 /// # Errors
 /// [`PipeError`].
 pub async fn over_pipes(
     joining: mesh::Options,
     server: Option<ServerName>,
-    tasks: &Tasks,
 ) -> Result<(), PipeError> {
+    let tasks = Tasks::new();
     let timeout = joining.timeout;
-    let mesh = Mesh::connect_in(joining, tasks).await?;
-    let gateway = Gateway::open(&mesh, timeout, tasks).await?;
+    let mesh = Mesh::connect_in(joining, &tasks).await?;
+    let gateway = Gateway::open(&mesh, timeout, &tasks).await?;
     let options = stdio::Options {
         scope: server.map_or(Scope::All, Scope::One),
         line: LINE_MAX,
     };
     let pipes = (tokio::io::stdin(), tokio::io::stdout());
-    let served = stdio::serve(&gateway, options, pipes, tasks).await;
+    let served = stdio::serve(&gateway, options, pipes, &tasks).await;
+    tasks.stop(GRACE).await;
     mesh.close().await;
     Ok(served?)
 }

@@ -105,7 +105,14 @@ fn told(change: &Change, running: &Loaded, loaded: &Loaded) {
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
-    let gateway = running.config.gateway != loaded.config.gateway;
+    let bodies = |of: &Loaded| {
+        (
+            of.config.limits.request_body,
+            of.config.limits.request_bodies,
+        )
+    };
+    let gateway =
+        running.config.gateway != loaded.config.gateway || bodies(running) != bodies(loaded);
     let parts = [
         ("gateway", gateway),
         ("nats", running.broker != loaded.broker),

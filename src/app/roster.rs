@@ -103,8 +103,15 @@ impl Roster {
             .into_iter()
             .map(|(name, wanted)| self.start(name, wanted));
         let started: Vec<(String, Held)> = join_all(started).await;
-        let within = if first { SETTLE_MAX } else { CHANGE_MAX };
-        settle(started.iter().map(|(_, held)| held), within).await;
+        if first {
+            settle(started.iter().map(|(_, held)| held), SETTLE_MAX).await;
+        } else {
+            // One that is new is waited for by nobody.
+            let successors = started
+                .iter()
+                .filter(|(name, _)| self.held.contains_key(name));
+            settle(successors.map(|(_, held)| held), CHANGE_MAX).await;
+        }
         for (name, held) in started {
             match self.held.insert(name.clone(), held) {
                 None => change.added.push(name),
@@ -219,10 +226,17 @@ impl Held {
 }
 
 fn wanted(loaded: &Loaded) -> BTreeMap<String, Wanted> {
+    // What the gateway takes in is no business of servers.
+    let usual = config::Limits::default();
+    let limits = config::Limits {
+        request_body: usual.request_body,
+        request_bodies: usual.request_bodies,
+        ..loaded.config.limits.clone()
+    };
     let enabled = loaded.members.iter().filter(|member| member.enabled);
     let one = |member: &config::Member| {
         let wanted = match &member.launch {
-            Ok(launch) => Wanted::Start(Box::new((launch.clone(), loaded.config.limits.clone()))),
+            Ok(launch) => Wanted::Start(Box::new((launch.clone(), limits.clone()))),
             Err(problem) => Wanted::Broken(problem.summary()),
         };
         (member.name.clone(), wanted)

@@ -129,7 +129,8 @@ impl Up {
     pub async fn start(options: Options) -> Result<Self, StartError> {
         let folder = Folder::take(&options.loaded.data)?;
         let (root, ground) = (Tasks::new(), Tasks::new());
-        let started = Self::start_in(options, folder, &root, &ground).await;
+        // On the heap: it is large, made once, and moved by whoever waits for it.
+        let started = Box::pin(Self::start_in(options, folder, &root, &ground)).await;
         if started.is_err() {
             root.stop(GRACE).await;
             ground.stop(GRACE).await;
@@ -328,8 +329,8 @@ async fn open_gateway(
     joining.timeout = loaded.config.policy.timeout.duration();
     joining.bounds.body = translate::size(loaded.config.limits.result);
     let bodies = Bodies {
-        body: translate::size(loaded.config.gateway.body),
-        in_flight: translate::size(loaded.config.gateway.bodies),
+        body: translate::size(loaded.config.limits.request_body),
+        in_flight: translate::size(loaded.config.limits.request_bodies),
         ..Bodies::default()
     };
     Edge::start(bound, joining, bodies, tasks).await

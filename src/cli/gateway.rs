@@ -23,8 +23,8 @@ EXAMPLES
 
 const AFTER: &str = "\
 Its token is one of the role gateway (`weft token issue gateway --role gateway --allow 'list:*'`), or
-one that may issue such a token, as the one of `weft up` may. Of the configuration it takes the part
-`gateway` alone.";
+one that may issue such a token, as the one of `weft up` may. Of the configuration it takes the parts
+`gateway` and `limits` alone.";
 
 /// Serve a mesh to MCP clients over HTTP
 #[derive(clap::Args)]
@@ -45,7 +45,8 @@ pub(super) async fn run(args: &Args, to: &mut Invocation) -> Result<Exit, Failur
     let mut sources = args.files.sources(to);
     sources.overrides.listen = args.listen;
     sources.overrides.insecure = args.insecure;
-    let gateway = config::load(&sources)?.config.gateway;
+    let config = config::load(&sources)?.config;
+    let gateway = config.gateway;
     let joining = to.reach()?.options()?;
     let listen = Listen {
         hosts: gateway.hosts,
@@ -53,8 +54,8 @@ pub(super) async fn run(args: &Args, to: &mut Invocation) -> Result<Exit, Failur
         ..Listen::new(gateway.listen)
     };
     let bodies = Bodies {
-        body: bytes(gateway.body),
-        in_flight: bytes(gateway.bodies),
+        body: bytes(config.limits.request_body),
+        in_flight: bytes(config.limits.request_bodies),
         ..Bodies::default()
     };
     let alone = tokio::select! {

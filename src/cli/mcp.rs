@@ -1,6 +1,6 @@
 //! `weft mcp`: the gateway over stdio, for a client that starts its servers itself.
 
-use weftbus::{app::edge, name::ServerName, spawn::Tasks};
+use weftbus::{app::edge, name::ServerName};
 
 use super::{exit::Exit, failure::Failure, invocation::Invocation, up::Ends};
 
@@ -28,8 +28,7 @@ pub(super) struct Args {
 pub(super) async fn run(args: &Args, to: &mut Invocation) -> Result<Exit, Failure> {
     let mut ends = Ends::hear()?;
     let joining = to.reach()?.options()?;
-    let tasks = Tasks::new();
-    let served = edge::over_pipes(joining, args.server.clone(), &tasks);
+    let served = edge::over_pipes(joining, args.server.clone());
     tokio::select! {
         served = Box::pin(served) => served.map(|()| Exit::Ok).map_err(Failure::from),
         () = ends.asked() => Ok(Exit::Interrupted),

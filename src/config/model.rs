@@ -193,6 +193,10 @@ pub struct Limits {
     pub in_flight: u32,
     /// Bytes of calls that wait for a server, 64KiB to 1GiB.
     pub waiting: Size,
+    /// How large the body of one request at the gateway may be.
+    pub request_body: Size,
+    /// How large all of them under way may be together.
+    pub request_bodies: Size,
 }
 
 impl Default for Limits {
@@ -202,6 +206,8 @@ impl Default for Limits {
             result: Size::mib(64),
             in_flight: 256,
             waiting: Size::mib(64),
+            request_body: Size::mib(4),
+            request_bodies: Size::mib(256),
         }
     }
 }
@@ -218,10 +224,6 @@ pub struct Gateway {
     /// Pages that may call, beside those of the same host: `https://app.example`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub origins: Vec<String>,
-    /// How large the body of one request may be.
-    pub body: Size,
-    /// How large all bodies under way may be together.
-    pub bodies: Size,
     /// Listen beyond this machine without TLS: whoever is between reads every token.
     pub insecure: bool,
 }
@@ -232,8 +234,6 @@ impl Default for Gateway {
             listen: SocketAddr::from(([127, 0, 0, 1], 7420)),
             hosts: Vec::new(),
             origins: Vec::new(),
-            body: Size::mib(4),
-            bodies: Size::mib(256),
             insecure: false,
         }
     }
@@ -241,6 +241,7 @@ impl Default for Gateway {
 
 const TIMEOUT: (Period, Period) = (Period::from_millis(10), Period::from_secs(24 * 3600));
 const SIZE: (Size, Size) = (Size::new(64 * 1024), Size::mib(1024));
+const SIZES: (Size, Size) = (Size::mib(1), Size::mib(64 * 1024));
 const IN_FLIGHT: (u32, u32) = (1, 65_536);
 
 impl Config {
@@ -256,8 +257,12 @@ impl Config {
         bounds.hold(&["limits", "result"], self.limits.result, SIZE);
         bounds.hold(&["limits", "inFlight"], self.limits.in_flight, IN_FLIGHT);
         bounds.hold(&["limits", "waiting"], self.limits.waiting, SIZE);
-        bounds.hold(&["gateway", "body"], self.gateway.body, SIZE);
-        bounds.hold(&["gateway", "bodies"], self.gateway.bodies, SIZE);
+        bounds.hold(&["limits", "requestBody"], self.limits.request_body, SIZE);
+        bounds.hold(
+            &["limits", "requestBodies"],
+            self.limits.request_bodies,
+            SIZES,
+        );
     }
 }
 

@@ -43,6 +43,8 @@ pub struct Listed {
     pub problem: Option<String>,
     /// Its tools, as they were read last.
     pub tools: Arc<[Tool]>,
+    /// How often the server itself said that they are others.
+    pub said: u64,
 }
 
 /// One tool.
@@ -159,12 +161,17 @@ impl Catalogue {
             })
     }
 
-    /// Changes when one of those tools does, when one comes and when one goes.
+    /// Changes when one of those tools does, when one comes and when one goes, and when a server
+    /// of theirs says that they did.
     #[must_use]
     pub fn mark(&self, of: Option<&ServerName>, may: &Permissions) -> u64 {
         let mut mark = DefaultHasher::new();
-        for (_, tool) in self.tools(of, may) {
+        for (server, tool) in self.tools(of, may) {
             tool.mark.hash(&mut mark);
+            self.servers
+                .get(server)
+                .map(|listed| listed.said)
+                .hash(&mut mark);
         }
         mark.finish()
     }
@@ -202,6 +209,7 @@ mod tests {
             state: State::Healthy,
             problem: problem.map(str::to_owned),
             tools,
+            said: 0,
         };
         (of, listed)
     }

@@ -196,17 +196,19 @@ impl Door {
         Some(look(tool))
     }
 
-    /// Follows what he sees of the tools.
+    /// What he sees of the tools now, as a number that changes with it.
     #[must_use]
-    pub fn changes(&self) -> Changes {
-        let mut catalogue = self.house.catalogue.clone();
-        let mark = catalogue
-            .borrow_and_update()
-            .mark(self.scope.one(), self.may());
+    pub fn mark(&self) -> u64 {
+        self.catalogue().mark(self.scope.one(), self.may())
+    }
+
+    /// Follows what he sees of the tools, from what he saw when they had this mark.
+    #[must_use]
+    pub fn changes(&self, since: u64) -> Changes {
         Changes {
             door: self.clone(),
-            catalogue,
-            mark,
+            catalogue: self.house.catalogue.clone(),
+            mark: since,
         }
     }
 }
@@ -220,17 +222,22 @@ pub struct Changes {
 }
 
 impl Changes {
-    /// Resolves when the tools that he sees are others than before; never when the gateway ended.
-    pub async fn next(&mut self) {
-        while self.catalogue.changed().await.is_ok() {
-            let catalogue = self.catalogue.borrow_and_update();
-            let mark = catalogue.mark(self.door.scope.one(), self.door.may());
-            if mark != self.mark {
-                self.mark = mark;
-                return;
+    /// Resolves with their mark when the tools that he sees are others than before; never when the
+    /// gateway ended.
+    pub async fn next(&mut self) -> u64 {
+        loop {
+            let now = {
+                let catalogue = self.catalogue.borrow_and_update();
+                catalogue.mark(self.door.scope.one(), self.door.may())
+            };
+            if now != self.mark {
+                self.mark = now;
+                return now;
+            }
+            if self.catalogue.changed().await.is_err() {
+                std::future::pending::<()>().await;
             }
         }
-        std::future::pending().await
     }
 }
 

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use crate::{
     error::{Error, Kind},
     mcp::{Fault, Method, version::Era},
+    name::id,
 };
 
 /// `_meta` of a result: the error of the mesh that it stands for.
@@ -92,6 +93,15 @@ fn failed_tool(error: &Error, id: &str, era: Era) -> String {
 fn refusal(error: &Error, id: &str, era: Era) -> String {
     let mut fault = error.to_fault();
     fault.code = code(error.kind(), era);
+    // What fails before it goes anywhere fails here.
+    if let Some(hop) = fault
+        .data
+        .as_mut()
+        .and_then(|data| data.get_mut("serverName"))
+        && hop.as_str() == Some("")
+    {
+        *hop = id::GATEWAY.into();
+    }
     response(&fault, id)
 }
 
@@ -119,14 +129,18 @@ pub const fn code(kind: Kind, era: Era) -> i64 {
 }
 
 /// The status of HTTP that goes with it, where no byte has left yet.
+///
+/// A client of an older revision takes a status of 400 and more for the end of its session, or of
+/// its connection: what is wrong with one request is told inside of the answer to it.
 #[must_use]
 pub fn status(error: &Error, era: Era) -> u16 {
     use crate::error::case;
     match error.kind() {
+        _ if era == Era::Legacy => OK,
         Kind::InvalidRequest if error.is_case(case::REQUEST_TOO_LARGE) => 413,
         Kind::ParseError | Kind::InvalidRequest => 400,
         // 2026-07-28, basic/transports: an unknown method is a 404.
-        Kind::MethodNotFound if era == Era::Modern => 404,
+        Kind::MethodNotFound => 404,
         Kind::AuthenticationFailed => 401,
         Kind::AccessDenied => 403,
         Kind::RateLimitExceeded => 429,
@@ -162,23 +176,23 @@ mod tests {
 
     #[test]
     fn the_table() {
-        // Kind, number and status for clients of 2026-07-28, and for older ones.
+        // Kind; number and status for clients of 2026-07-28; number for older ones.
         for (kind, modern, legacy) in [
-            (Kind::ParseError, (-32700, 400), (-32700, 400)),
-            (Kind::InvalidRequest, (-32600, 400), (-32600, 400)),
-            (Kind::MethodNotFound, (-32601, 404), (-32601, 200)),
-            (Kind::InvalidParams, (-32602, 200), (-32602, 200)),
-            (Kind::InternalError, (-32603, 200), (-32603, 200)),
-            (Kind::ToolNotFound, (-32602, 200), (-32602, 200)),
-            (Kind::ToolExecutionError, (-32603, 200), (-32603, 200)),
-            (Kind::ResourceNotFound, (-32602, 200), (-32002, 200)),
-            (Kind::AccessDenied, (-31004, 403), (-31004, 403)),
-            (Kind::Timeout, (-31005, 504), (-31005, 504)),
-            (Kind::ServerOverloaded, (-31006, 503), (-31006, 503)),
-            (Kind::AuthenticationFailed, (-31007, 401), (-31007, 401)),
-            (Kind::RateLimitExceeded, (-31008, 429), (-31008, 429)),
+            (Kind::ParseError, (-32700, 400), -32700),
+            (Kind::InvalidRequest, (-32600, 400), -32600),
+            (Kind::MethodNotFound, (-32601, 404), -32601),
+            (Kind::InvalidParams, (-32602, 200), -32602),
+            (Kind::InternalError, (-32603, 200), -32603),
+            (Kind::ToolNotFound, (-32602, 200), -32602),
+            (Kind::ToolExecutionError, (-32603, 200), -32603),
+            (Kind::ResourceNotFound, (-32602, 200), -32002),
+            (Kind::AccessDenied, (-31004, 403), -31004),
+            (Kind::Timeout, (-31005, 504), -31005),
+            (Kind::ServerOverloaded, (-31006, 503), -31006),
+            (Kind::AuthenticationFailed, (-31007, 401), -31007),
+            (Kind::RateLimitExceeded, (-31008, 429), -31008),
         ] {
-            for (era, expected) in [(Era::Modern, modern), (Era::Legacy, legacy)] {
+            for (era, expected) in [(Era::Modern, modern), (Era::Legacy, (legacy, OK))] {
                 let (body, status) = told(kind, &Method::RESOURCES_READ, era);
                 let code = body["error"]["code"].as_i64().expect("a number");
                 assert_eq!((code, status), expected, "{kind} {era:?}");

@@ -18,7 +18,8 @@ use tokio::{
 
 use super::catalogue::{Catalogue, Listed, Tool};
 use crate::{
-    error::Error,
+    bus::Notices,
+    error::{Error, Kind},
     mesh::{Mesh, Servers},
     name::ServerName,
     registry::{Entry, State},
@@ -37,6 +38,9 @@ const MENDED_WITHIN: Duration = Duration::from_secs(10);
 /// How long the first lists are waited for: a gateway that begins shows what is there.
 const FIRST_MAX: Duration = Duration::from_secs(3);
 
+/// A server that says all the time that its tools are others is believed so often.
+const NOTICES_EVERY: Duration = Duration::from_secs(1);
+
 /// What is kept of a server.
 #[derive(Debug, Default)]
 struct Kept {
@@ -45,6 +49,14 @@ struct Kept {
     digest: Option<String>,
     read: bool,
     reading: bool,
+    /// Whether the server said that its tools are others, since the list was last asked for.
+    stale: bool,
+    /// Whether that is to be told when the list was read.
+    to_tell: bool,
+    /// When it said so last.
+    noticed: Option<Instant>,
+    /// How often it was told.
+    said: u64,
     again: Option<Instant>,
     /// Why it could not be read.
     failed: Option<String>,
@@ -56,6 +68,7 @@ struct Kept {
 struct Keeper {
     mesh: Mesh,
     servers: watch::Receiver<Servers>,
+    notices: Ear,
     told: watch::Sender<Arc<Catalogue>>,
     kept: HashMap<ServerName, Kept>,
 }
@@ -76,6 +89,7 @@ pub(super) async fn follow(
     let mut keeper = Keeper {
         mesh: mesh.clone(),
         servers,
+        notices: Ear::open(mesh).await,
         told,
         kept: HashMap::new(),
     };
@@ -100,7 +114,7 @@ impl Keeper {
         let mut reads = FuturesUnordered::new();
         loop {
             let due = self.look();
-            for (server, digest) in self.to_read(READS_MAX - reads.len()) {
+            for (server, digest) in self.due(READS_MAX - reads.len()) {
                 reads.push(read(self.mesh.clone(), server, digest));
             }
             let tick = async {
@@ -113,6 +127,7 @@ impl Keeper {
                 changed = self.servers.changed() => if changed.is_err() {
                     return;
                 },
+                (server, kind) = self.notices.next() => self.notice(&server, &kind),
                 Some(done) = reads.next(), if !reads.is_empty() => self.take(done),
                 () = tick => {}
             }
@@ -144,7 +159,7 @@ impl Keeper {
     }
 
     /// Which lists are to be read now.
-    fn to_read(&mut self, most: usize) -> Vec<(ServerName, String)> {
+    fn due(&mut self, most: usize) -> Vec<(ServerName, String)> {
         let now = Instant::now();
         let wanted = self.kept.iter_mut().filter(|(_, kept)| {
             let due = kept.again.is_none_or(|at| at <= now);
@@ -153,10 +168,26 @@ impl Keeper {
         let start = |(server, kept): (&ServerName, &mut Kept)| {
             let digest = kept.digest.clone()?;
             kept.reading = true;
+            kept.stale = false;
             kept.again = None;
             Some((server.clone(), digest))
         };
         wanted.take(most).filter_map(start).collect()
+    }
+
+    /// A server says that something of its own is not what it was.
+    fn notice(&mut self, server: &ServerName, kind: &str) {
+        let Some(kept) = self.kept.get_mut(server) else {
+            return;
+        };
+        if kind != "tools.list_changed" {
+            return;
+        }
+        let now = Instant::now();
+        let soonest = kept.noticed.map(|last| last + NOTICES_EVERY);
+        kept.again = soonest.filter(|at| *at > now);
+        kept.noticed = Some(kept.again.unwrap_or(now));
+        (kept.read, kept.stale, kept.to_tell) = (false, true, true);
     }
 
     fn take(&mut self, (server, digest, outcome): Read) {
@@ -169,7 +200,11 @@ impl Keeper {
                 kept.tools = tools;
                 kept.failed = None;
                 // What changed while it was read is read again.
-                kept.read = kept.digest.as_ref() == Some(&digest);
+                kept.read = kept.digest.as_ref() == Some(&digest) && !kept.stale;
+                if kept.to_tell && !kept.stale {
+                    kept.to_tell = false;
+                    kept.said += 1;
+                }
             }
             Err(why) => {
                 tracing::warn!(%server, why, "a list of tools could not be read; next try in 2 s");
@@ -220,6 +255,52 @@ impl Kept {
             state: entry.state,
             problem,
             tools: Arc::clone(&self.tools),
+            said: self.said,
+        }
+    }
+}
+
+/// What servers say, where this member may hear it: what they list is looked at all the same.
+struct Ear {
+    mesh: Mesh,
+    notices: Option<Notices>,
+    denied: bool,
+}
+
+impl Ear {
+    async fn open(mesh: &Mesh) -> Self {
+        let mut own = Self {
+            mesh: mesh.clone(),
+            notices: None,
+            denied: false,
+        };
+        own.reopen().await;
+        own
+    }
+
+    async fn reopen(&mut self) {
+        match Notices::open(self.mesh.link()).await {
+            Ok(notices) => self.notices = Some(notices),
+            Err(error) => {
+                tracing::debug!(%error, "what servers say of their tools is not heard");
+                self.denied = error.kind() == Kind::AccessDenied;
+            }
+        }
+    }
+
+    async fn next(&mut self) -> (ServerName, String) {
+        loop {
+            if let Some(notices) = &mut self.notices {
+                if let Some(notice) = notices.next().await {
+                    return notice;
+                }
+                self.notices = None;
+            }
+            if self.denied {
+                std::future::pending::<()>().await;
+            }
+            tokio::time::sleep(AGAIN).await;
+            self.reopen().await;
         }
     }
 }

@@ -33,8 +33,13 @@ pub fn shown(server: &ServerName, tool: &str) -> String {
         return whole;
     }
     let digest = HEXLOWER.encode(&Sha256::digest(whole.as_bytes()));
-    let end = whole.floor_char_boundary(BYTES_MAX - 1 - DIGITS);
-    format!("{}_{}", &whole[..end], &digest[..DIGITS])
+    let most = BYTES_MAX - 1 - DIGITS;
+    let end = (0..=most).rev().find(|at| whole.is_char_boundary(*at));
+    format!(
+        "{}_{}",
+        &whole[..end.unwrap_or_default()],
+        &digest[..DIGITS]
+    )
 }
 
 /// The server and the tool of a name that was not cut.

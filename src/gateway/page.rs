@@ -140,11 +140,13 @@ mod tests {
             state: State::Healthy,
             problem: None,
             tools,
+            said: 0,
         };
         let down = Listed {
             state: State::Unhealthy,
             problem: Some("it ended".into()),
             tools: Arc::default(),
+            said: 0,
         };
         let dead = ServerName::new("dead").expect("a name");
         Catalogue::new(BTreeMap::from([(server, up), (dead, down)]))

@@ -68,7 +68,9 @@ impl Parameter {
         let Some(header) = header else {
             return value.map(|_| format!("the header `{name}` is missing: it repeats `{place}`"));
         };
-        let said = decoded(header).unwrap_or_default();
+        let Some(said) = decoded(header) else {
+            return Some(format!("the header `{name}` is garbled base64"));
+        };
         let same = match value {
             Some(Value::String(text)) => *text == said,
             Some(Value::Bool(flag)) => said == flag.to_string(),
@@ -142,6 +144,8 @@ mod tests {
             (0, Some("=?base64?esO8cmljaA==?="), true),
             (0, Some("zug"), false),
             (0, Some("=?base64?***?="), false),
+            (0, Some("=?base64?YQ?="), false),
+            (0, Some("=?base64?YQ=="), false),
             (0, None, false),
             (1, Some("7"), true),
             (1, Some("7.0"), true),

@@ -1,13 +1,16 @@
 //! A client that is older than 2026-07-28: what it says once holds for all that follows.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
 
 use arc_swap::ArcSwapOption;
 use tokio::sync::watch;
 
 use super::{
     calls::{Calls, UnderWay},
-    door::Door,
+    door::{Changes, Door},
     fault::Answer,
     older,
 };
@@ -42,6 +45,8 @@ pub struct Session {
     /// From which level on it wants log messages.
     level: ArcSwapOption<String>,
     calls: Arc<Calls>,
+    /// What the client saw of the tools last, or was told is no longer so.
+    seen: AtomicU64,
     /// The number of the stream that carries what belongs to no request: the newest one.
     stream: watch::Sender<u64>,
 }
@@ -69,6 +74,7 @@ impl Session {
             client_info: asked.client_info,
             level: ArcSwapOption::empty(),
             calls: Arc::default(),
+            seen: AtomicU64::new(door.mark()),
             stream: watch::channel(0).0,
         };
         Ok((
@@ -135,10 +141,24 @@ impl Session {
                 let level = self.level.load_full();
                 let level = level.as_deref().map(String::as_str);
                 let request = older::raised(&request, self.client_info.as_deref(), level)?;
+                if *request.method() == Method::TOOLS_LIST {
+                    self.saw(door.mark());
+                }
                 let reply = door.answer(request, notify).await?;
                 older::lowered(reply.body).map(Answer::carried)
             }
         }
+    }
+
+    /// Follows what the client sees of the tools, from what it saw last: also what changed while
+    /// nobody listened.
+    pub(super) fn changes(&self, door: &Door) -> Changes {
+        door.changes(self.seen.load(Ordering::Relaxed))
+    }
+
+    /// The client saw the tools at this mark, or is told of it.
+    pub(super) fn saw(&self, mark: u64) {
+        self.seen.store(mark, Ordering::Relaxed);
     }
 
     /// Takes a notification of the client.

@@ -9,6 +9,7 @@ use tokio::{
     io::{AsyncRead, AsyncWrite, AsyncWriteExt as _},
     sync::mpsc,
 };
+use tokio_util::sync::CancellationToken;
 
 use super::{
     Gateway,
@@ -165,11 +166,11 @@ impl Client {
         };
         let own = self.clone();
         self.tasks.spawn("call", Failure::Logged, async move {
-            own.tell(|notify| async move {
-                tokio::select! {
-                    () = under_way.cancelled.cancelled() => None,
-                    answer = modern::answer(&door, request, Some(notify)) => Some(answer),
-                }
+            let taken_back = under_way.cancelled.clone();
+            own.tell(taken_back, |notify| async move {
+                let answer = modern::answer(&door, request, Some(notify)).await;
+                drop(under_way);
+                Some(answer)
             })
             .await;
         });
@@ -183,13 +184,13 @@ impl Client {
         let own = self.clone();
         let stop = self.tasks.stopping();
         self.tasks.spawn("listen", Failure::Logged, async move {
-            let mut changes = door.changes();
+            let mut changes = door.changes(door.mark());
             own.send(listen.acknowledged().into()).await;
             loop {
                 tokio::select! {
                     () = under_way.cancelled.cancelled() => return,
                     () = stop.cancelled() => return own.send(listen.ended().into()).await,
-                    () = changes.next() => if listen.tools {
+                    _ = changes.next() => if listen.tools {
                         own.send(listen.tools_changed().into()).await;
                     }
                 }
@@ -213,15 +214,18 @@ impl Client {
             }
         };
         let session = Arc::new(session);
-        let (mut turn, mut changes) = (session.begin_stream(), door.changes());
+        let (mut turn, mut changes) = (session.begin_stream(), session.changes(&door));
         self.say(answer).await;
-        let (own, stop) = (self.clone(), self.tasks.stopping());
+        let (own, told, stop) = (self.clone(), Arc::clone(&session), self.tasks.stopping());
         self.tasks.spawn("changes", Failure::Logged, async move {
             loop {
                 tokio::select! {
                     () = turn.over() => return,
                     () = stop.cancelled() => return,
-                    () = changes.next() => own.send(Bytes::from_static(TOOLS_CHANGED.as_bytes())).await,
+                    mark = changes.next() => {
+                        told.saw(mark);
+                        own.send(Bytes::from_static(TOOLS_CHANGED.as_bytes())).await;
+                    }
                 }
             }
         });
@@ -267,8 +271,9 @@ impl Client {
         let (own, session) = (self.clone(), Arc::clone(session));
         let begun = (request, under_way);
         self.tasks.spawn("call", Failure::Logged, async move {
-            own.tell(|notify| async move { session.answer(&door, begun, Some(notify)).await })
-                .await;
+            let taken_back = begun.1.cancelled.clone();
+            let call = |notify| async move { session.answer(&door, begun, Some(notify)).await };
+            own.tell(taken_back, call).await;
         });
     }
 
@@ -287,8 +292,9 @@ impl Client {
         });
     }
 
-    /// Says what a call says, then its answer.
-    async fn tell<F>(&self, call: impl FnOnce(Notify) -> F)
+    /// Says what a call says, then its answer; nothing more once it was taken back: older clients
+    /// stumble over that.
+    async fn tell<F>(&self, taken_back: CancellationToken, call: impl FnOnce(Notify) -> F)
     where
         F: Future<Output = Option<Answer>>,
     {
@@ -297,16 +303,16 @@ impl Client {
         let answer = loop {
             tokio::select! {
                 biased;
+                () = taken_back.cancelled() => return,
                 Some(more) = said.next() => self.send(more).await,
                 answer = &mut call => break answer,
             }
         };
+        let Some(answer) = answer else { return };
         while let Some(more) = said.try_next() {
             self.send(more).await;
         }
-        if let Some(answer) = answer {
-            self.say(answer).await;
-        }
+        self.say(answer).await;
     }
 
     fn door(&self) -> Result<Door, Error> {

@@ -64,7 +64,6 @@ struct Endpoint {
 }
 
 /// The routes of a gateway.
-#[must_use]
 pub fn routes(gateway: Gateway, options: Options, tasks: &Tasks) -> Router {
     let endpoint = Arc::new(Endpoint {
         gateway,

@@ -16,10 +16,10 @@ use tokio::time::timeout;
 #[derive(Debug, thiserror::Error)]
 pub enum BodyError {
     /// Larger than one may be.
-    #[error("the body has more than {0} bytes (`gateway.body`)")]
+    #[error("the body has more than {0} bytes (`limits.requestBody`)")]
     TooLarge(usize),
     /// More than all may be together.
-    #[error("more than {0} bytes of requests are under way (`gateway.bodies`): try again")]
+    #[error("more than {0} bytes of requests are under way (`limits.requestBodies`): try again")]
     Full(usize),
     /// It did not come in time.
     #[error("the body did not come within {0:?}")]
@@ -27,6 +27,28 @@ pub enum BodyError {
     /// It ended too soon, or was garbled.
     #[error("the body could not be read: {0}")]
     Broken(String),
+}
+
+/// How much of a body that nobody wants is read all the same, in bytes.
+const DRAINED: usize = 16 * 1024 * 1024;
+/// And for how long.
+const DRAIN_TIME: Duration = Duration::from_secs(2);
+
+/// Reads what is left of a body that nobody wants. A connection that is closed on a client which
+/// still sends is broken to it, and the answer lost.
+pub async fn drain(mut body: axum::body::Body) {
+    let reading = async {
+        let mut read = 0;
+        while let Some(Ok(frame)) = body.frame().await {
+            read += frame.data_ref().map_or(0, Bytes::len);
+            if read > DRAINED {
+                return;
+            }
+        }
+    };
+    if timeout(DRAIN_TIME, reading).await.is_err() {
+        tracing::debug!("a body that was refused did not come to its end");
+    }
 }
 
 /// The bounds of bodies, and what of it is used. Clones share it.
@@ -79,12 +101,16 @@ impl Bodies {
     /// # Errors
     /// [`BodyError`].
     pub async fn read(&self, body: axum::body::Body) -> Result<Body, BodyError> {
-        timeout(self.time, self.read_all(body))
-            .await
-            .map_err(|_| BodyError::Slow(self.time))?
+        let mut body = body;
+        let read = timeout(self.time, self.read_all(&mut body)).await;
+        let read = read.map_err(|_| BodyError::Slow(self.time))?;
+        if matches!(read, Err(BodyError::TooLarge(_) | BodyError::Full(_))) {
+            drain(body).await;
+        }
+        read
     }
 
-    async fn read_all(&self, mut body: axum::body::Body) -> Result<Body, BodyError> {
+    async fn read_all(&self, body: &mut axum::body::Body) -> Result<Body, BodyError> {
         let mut place = Place {
             used: Arc::clone(&self.used),
             bytes: 0,

@@ -18,7 +18,7 @@ use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
 };
 
-use super::{Guard, Options};
+use super::{Guard, Options, drain};
 use crate::spawn::{Failure, Tasks};
 
 /// How long no connection is taken after one could not be: the machine has no room for more.
@@ -112,7 +112,10 @@ impl Bound {
 async fn turn_away(State(guard): State<Arc<Guard>>, request: Request, next: Next) -> Response {
     match guard.check(request.uri(), request.headers()) {
         Ok(()) => next.run(request).await,
-        Err(why) => (StatusCode::FORBIDDEN, why.to_string()).into_response(),
+        Err(why) => {
+            drain(request.into_body()).await;
+            (StatusCode::FORBIDDEN, why.to_string()).into_response()
+        }
     }
 }
 

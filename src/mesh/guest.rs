@@ -4,11 +4,7 @@
 //! it for a call token *of that client*, and calls with that one: adapters check it as they check
 //! anybody's. The connect token goes no further; the edge proves with it that it was shown one.
 
-use std::{
-    fmt,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{fmt, sync::Arc, time::Duration};
 
 use moka::{Expiry, future::Cache};
 use sha2::{Digest as _, Sha256};
@@ -20,6 +16,12 @@ use crate::{
     error::Error,
     name::Identity,
 };
+
+#[expect(
+    clippy::disallowed_types,
+    reason = "the cache reads the clock itself, and hands its time over in this type"
+)]
+type StdInstant = std::time::Instant;
 
 /// Clients that are remembered. Another one is exchanged anew.
 const GUESTS_MAX: u64 = 10_000;
@@ -69,7 +71,7 @@ impl Expiry<[u8; 32], Arc<Known>> for Renewal {
         &self,
         _: &[u8; 32],
         known: &Arc<Known>,
-        _: Instant,
+        _: StdInstant,
     ) -> Option<Duration> {
         Some(known.renew_after)
     }

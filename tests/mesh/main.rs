@@ -7,6 +7,7 @@ mod cli;
 mod clients;
 mod compose;
 mod control;
+mod gateway;
 mod identity;
 mod kill;
 mod large;

@@ -45,7 +45,8 @@ struct Watch {
 
 /// What happened.
 enum Happened {
-    Changed,
+    /// The tools are others; their mark.
+    Changed(u64),
     /// Nothing, for so long that it has to be said.
     Nothing,
     /// The gateway ends.
@@ -55,12 +56,12 @@ enum Happened {
 }
 
 impl Watch {
-    fn new(at: &Endpoint, door: Door, headers: &HeaderMap) -> Self {
+    fn new(at: &Endpoint, (door, changes): (Door, Changes), headers: &HeaderMap) -> Self {
         let mut look = tokio::time::interval(LOOK_EVERY);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Self {
             gateway: at.gateway.clone(),
-            changes: door.changes(),
+            changes,
             door,
             // It was there a moment ago: it let the client in.
             token: bearer(headers).unwrap_or_default().to_owned(),
@@ -73,9 +74,9 @@ impl Watch {
     async fn next(&mut self) -> Happened {
         loop {
             tokio::select! {
-                () = self.changes.next() => {
+                mark = self.changes.next() => {
                     self.said = Instant::now();
-                    return Happened::Changed;
+                    return Happened::Changed(mark);
                 }
                 () = self.stop.cancelled() => return Happened::Ending,
                 _ = self.look.tick() => {
@@ -95,7 +96,8 @@ impl Watch {
 
 /// The stream of a `subscriptions/listen`. It begins with what is told.
 pub(super) fn listen(at: &Endpoint, door: Door, headers: &HeaderMap, listen: Listen) -> Response {
-    let watch = Watch::new(at, door, headers);
+    let changes = door.changes(door.mark());
+    let watch = Watch::new(at, (door, changes), headers);
     let first = listen.acknowledged();
     let state = Some((watch, listen, Some(first)));
     event::messages(stream::unfold(state, |state| async move {
@@ -105,8 +107,8 @@ pub(super) fn listen(at: &Endpoint, door: Door, headers: &HeaderMap, listen: Lis
         }
         loop {
             let said = match watch.next().await {
-                Happened::Changed if listen.tools => Some(listen.tools_changed()),
-                Happened::Changed => continue,
+                Happened::Changed(_) if listen.tools => Some(listen.tools_changed()),
+                Happened::Changed(_) => continue,
                 Happened::Nothing => None,
                 Happened::Ending => return Some((Some(listen.ended()), None)),
                 Happened::Out => return None,
@@ -143,8 +145,9 @@ impl Endpoint {
             .find(door.guest().identity(), id, door.scope());
         let open = found.ok_or_else(no_session)?;
         let turn = open.session.begin_stream();
+        let changes = open.session.changes(&door);
         let state = Streamed {
-            watch: Watch::new(self, door, headers),
+            watch: Watch::new(self, (door, changes), headers),
             endpoint: self.clone(),
             id: id.to_owned(),
             open,
@@ -170,7 +173,10 @@ impl Streamed {
             () = self.turn.over() => return None,
         };
         match happened {
-            Happened::Changed => Some((Some(TOOLS_CHANGED.to_owned()), self)),
+            Happened::Changed(mark) => {
+                self.open.session.saw(mark);
+                Some((Some(TOOLS_CHANGED.to_owned()), self))
+            }
             Happened::Nothing => {
                 // Whoever listens uses his session.
                 let who = self.watch.door.guest().identity();

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use axum::{
-    body::Body as HttpBody,
     extract::Request as HttpRequest,
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse as _, Response},
@@ -28,7 +27,7 @@ use crate::{
         session::{self, Session},
         sessions::Open,
     },
-    http::Body,
+    http::{self, Body},
     mcp::{
         Request,
         version::{Era, LEGACY},
@@ -53,12 +52,14 @@ impl Endpoint {
 
     async fn take(&self, scope: Scope, request: HttpRequest) -> Result<Response, Refusal> {
         let (head, body) = request.into_parts();
-        let sent = Sent {
-            door: self.door(scope, &head.headers).await?,
-            streams: taken_as(&head.headers)?,
-            headers: head.headers,
+        let sent = match self.admit(scope, head.headers).await {
+            Ok(sent) => sent,
+            Err(refusal) => {
+                http::drain(body).await;
+                return Err(refusal);
+            }
         };
-        let body = self.read(body).await?;
+        let body = self.bodies.read(body).await?;
         match Message::read(&body.bytes).map_err(|error| Refusal::of(&error))? {
             Message::Request(request) if is_modern(&sent.headers, &request) => {
                 Ok(self.modern(sent, request, body).await)
@@ -71,8 +72,12 @@ impl Endpoint {
         }
     }
 
-    async fn read(&self, body: HttpBody) -> Result<Body, Refusal> {
-        Ok(self.bodies.read(body).await?)
+    async fn admit(&self, scope: Scope, headers: HeaderMap) -> Result<Sent, Refusal> {
+        Ok(Sent {
+            door: self.door(scope, &headers).await?,
+            streams: taken_as(&headers)?,
+            headers,
+        })
     }
 
     /// A request of 2026-07-28: it is cancelled by closing its connection.
