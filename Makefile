@@ -35,7 +35,7 @@ suite: tools tools-real
 	$(CARGO) build --bins --examples
 	rm -rf $(TOOLS)/suite
 	-$(CARGO) test --test mesh suite
-	python3 tests/real/suite.py record $(TOOLS)/suite
+	$(TOOLS)/real/bin/python tests/real/suite.py record $(TOOLS)/suite
 
 ## bench-gateway: the gateway beside the mcp-proxy crate, by wrk, in one run
 bench-gateway: tools tools-real

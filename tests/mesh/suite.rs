@@ -70,16 +70,14 @@ async fn measure(set: &str, url: &str, token: &str) -> Scenarios {
     let rest = url.strip_prefix("http://");
     let (address, path) = rest.and_then(|rest| rest.split_once('/')).expect("a URL");
     let forwarder = Forwarder::start(address, token).await;
-    // Installs it where it is missing.
-    real("conformance");
-    let output = Command::new("python3")
+    let output = Command::new(real("python"))
         .arg(root().join("tests/real/suite.py"))
         .args(["measure", set])
         .arg(format!("http://{}/{path}", forwarder.address))
         .kill_on_drop(true)
         .output();
     let output = timeout(WITHIN, output).await.expect("it ends");
-    let output = output.expect("python3 is here");
+    let output = output.expect("it runs");
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{said}");
     serde_json::from_slice(&output.stdout).expect("counts")
