@@ -12,6 +12,7 @@ mod inbox;
 mod link;
 pub mod micro;
 mod parts;
+pub mod probe;
 mod remote;
 mod serve;
 mod wire;
