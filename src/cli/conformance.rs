@@ -139,6 +139,13 @@ mod tests {
             check(3, Verdict::Fail, Some("\"a1\" came back as \"a2\"")),
             check(30, Verdict::NotApplicable, Some("not checked: why")),
         ];
-        insta::assert_snapshot!(table(&checks).render(false));
+        insta::assert_snapshot!(table(&checks).render(false), @r###"
+        CHECK                 RESULT  WHAT
+        envelope discover     pass    `server/discover` is answered with a result that names the revisions it speaks
+        envelope id-string    FAIL    an id comes back as it was spelt: a string
+                                      -> "a1" came back as "a2" (docs/protocol.md, A call)
+        auth expired-looking  n/a     an old token signed by nobody is AUTHENTICATION_FAILED (TOKEN_INVALID or TOKEN_EXPIRED)
+                                      -> not checked: why
+        "###);
     }
 }

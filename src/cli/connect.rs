@@ -257,34 +257,173 @@ mod tests {
             let plain = |text: String| {
                 text.replace(&*program.to_string_lossy(), "[weft]")
                     .replace(&*folder.to_string_lossy(), "[home]")
+                    .replace("Library/Application Support/Claude", ".config/Claude")
             };
             (plain(out.text()), plain(err.text()), done.ok())
         }
 
-        fn shown(&self, client: Client, stdio: bool) -> String {
-            let (out, err, exit) = self.run(client, stdio, false);
-            assert_eq!(exit, Some(Exit::Ok), "{err}");
-            format!("{out}---\n{err}")
+        /// What all of these clients are told.
+        fn shown(&self, clients: &[Client], stdio: bool) -> String {
+            let mut shown = String::new();
+            for client in clients {
+                let (out, err, exit) = self.run(*client, stdio, false);
+                assert_eq!(exit, Some(Exit::Ok), "{err}");
+                shown.extend([format!("## {client:?}\n"), out, err]);
+            }
+            shown
         }
     }
 
     #[test]
     fn over_http() {
         let stage = Stage::new(Some("http://127.0.0.1:7420/mcp"));
-        insta::assert_snapshot!(stage.shown(Client::Claude, false));
-        insta::assert_snapshot!(stage.shown(Client::Cursor, false));
-        insta::assert_snapshot!(stage.shown(Client::Vscode, false));
-        insta::assert_snapshot!(stage.shown(Client::Json, false));
+        let clients = [Client::Claude, Client::Cursor, Client::Vscode, Client::Json];
+        insta::assert_snapshot!(stage.shown(&clients, false), @r###"
+        ## Claude
+        {
+          "mcpServers": {
+            "weft": {
+              "type": "http",
+              "url": "http://127.0.0.1:7420/mcp",
+              "headers": {
+                "Authorization": "Bearer ${WEFT_TOKEN}"
+              }
+            }
+          }
+        }
+        this belongs into .mcp.json (--write puts it there)
+        or: claude mcp add --transport http weft http://127.0.0.1:7420/mcp --header 'Authorization: Bearer ${WEFT_TOKEN}'
+        set WEFT_TOKEN for the client, to the token: `weft token show --reveal`, or one of `weft token issue`
+        ## Cursor
+        {
+          "mcpServers": {
+            "weft": {
+              "url": "http://127.0.0.1:7420/mcp",
+              "headers": {
+                "Authorization": "Bearer ${env:WEFT_TOKEN}"
+              }
+            }
+          }
+        }
+        this belongs into [home]/.cursor/mcp.json (--write puts it there)
+        set WEFT_TOKEN for the client, to the token: `weft token show --reveal`, or one of `weft token issue`
+        ## Vscode
+        {
+          "servers": {
+            "weft": {
+              "type": "http",
+              "url": "http://127.0.0.1:7420/mcp",
+              "headers": {
+                "Authorization": "Bearer ${input:weft-token}"
+              }
+            }
+          },
+          "inputs": [
+            {
+              "type": "promptString",
+              "id": "weft-token",
+              "description": "Token for the mesh (`weft token issue`)",
+              "password": true
+            }
+          ]
+        }
+        this belongs into .vscode/mcp.json (--write puts it there)
+        VS Code asks for the token once: `weft token show --reveal`, or one of `weft token issue`
+        ## Json
+        {
+          "mcpServers": {
+            "weft": {
+              "type": "http",
+              "url": "http://127.0.0.1:7420/mcp",
+              "headers": {
+                "Authorization": "Bearer ${WEFT_TOKEN}"
+              }
+            }
+          }
+        }
+        set WEFT_TOKEN for the client, to the token: `weft token show --reveal`, or one of `weft token issue`
+        "###);
     }
 
     #[test]
     fn over_stdio() {
         let stage = Stage::new(None);
-        insta::assert_snapshot!(stage.shown(Client::Claude, true));
-        insta::assert_snapshot!(stage.shown(Client::ClaudeDesktop, false));
-        insta::assert_snapshot!(stage.shown(Client::Cursor, true));
-        insta::assert_snapshot!(stage.shown(Client::Vscode, true));
-        insta::assert_snapshot!(stage.shown(Client::Json, true));
+        let clients = Client::value_variants();
+        insta::assert_snapshot!(stage.shown(clients, true), @r###"
+        ## Claude
+        {
+          "mcpServers": {
+            "weft": {
+              "type": "stdio",
+              "command": "[weft]",
+              "args": [
+                "mcp",
+                "--data",
+                "[home]"
+              ]
+            }
+          }
+        }
+        this belongs into .mcp.json (--write puts it there)
+        or: claude mcp add weft -- [weft] mcp --data [home]
+        ## ClaudeDesktop
+        {
+          "mcpServers": {
+            "weft": {
+              "command": "[weft]",
+              "args": [
+                "mcp",
+                "--data",
+                "[home]"
+              ]
+            }
+          }
+        }
+        this belongs into [home]/.config/Claude/claude_desktop_config.json (--write puts it there)
+        ## Cursor
+        {
+          "mcpServers": {
+            "weft": {
+              "command": "[weft]",
+              "args": [
+                "mcp",
+                "--data",
+                "[home]"
+              ]
+            }
+          }
+        }
+        this belongs into [home]/.cursor/mcp.json (--write puts it there)
+        ## Vscode
+        {
+          "servers": {
+            "weft": {
+              "type": "stdio",
+              "command": "[weft]",
+              "args": [
+                "mcp",
+                "--data",
+                "[home]"
+              ]
+            }
+          }
+        }
+        this belongs into .vscode/mcp.json (--write puts it there)
+        ## Json
+        {
+          "mcpServers": {
+            "weft": {
+              "type": "stdio",
+              "command": "[weft]",
+              "args": [
+                "mcp",
+                "--data",
+                "[home]"
+              ]
+            }
+          }
+        }
+        "###);
     }
 
     #[test]
@@ -308,7 +447,10 @@ mod tests {
     fn a_file_is_written_once() {
         let stage = Stage::new(None);
         let say = |_| stage.run(Client::Cursor, true, true).1;
-        insta::assert_snapshot!((0..2).map(say).collect::<String>());
+        insta::assert_snapshot!((0..2).map(say).collect::<String>(), @r###"
+        [home]/.cursor/mcp.json is made, with `weft`
+        [home]/.cursor/mcp.json has `weft` already: nothing is changed
+        "###);
         let file = stage.folder.path().join(".cursor/mcp.json");
         fs::write(&file, "{ \"mcpServers\": [] }").expect("ours");
         let (_, err, exit) = stage.run(Client::Cursor, true, true);

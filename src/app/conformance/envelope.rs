@@ -57,7 +57,7 @@ pub(super) async fn check(tester: &mut Tester, report: &mut Report) -> Result<()
 }
 
 /// A request whose subject says `tools/list`, and whose body says something else.
-pub(super) fn mismatched() -> Ask {
+fn mismatched() -> Ask {
     let body = Ask::new(Method::DISCOVER).request();
     Ask::list().body(body)
 }

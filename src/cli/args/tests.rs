@@ -147,6 +147,8 @@ fn the_first_help() {
       describe     Say what a tool does, what it takes, and how it is called
       token        Issue, revoke, list and inspect tokens
       access       Ask who may do what
+      connect      Write down for an MCP client how it reaches this mesh
+      conformance  Try whether a member of the mesh keeps to docs/protocol.md
       health       Say whether the mesh is up
       doctor       Look for what is wrong on this machine, and say what to do
       config       Check, show and import configurations
