@@ -5,19 +5,22 @@ use std::{collections::BTreeSet, ffi::OsStr, fs, path::Path};
 
 use futures_util::StreamExt as _;
 use serde_json::{Map, Value, json};
+use tokio::time::Instant;
 use weftbus::{
     app::{
         conformance::{self, Plan, Report, Verdict},
         up::Up,
     },
+    bus::probe::{Next, Outgoing, Probe},
     mesh::Options,
     name::{Identity, ServerName},
 };
 
 use crate::{
     native::{Language, Native, mesh},
+    protocol,
     server::root,
-    stage::{Stage, fixture, real, servers},
+    stage::{PATIENCE, Stage, fixture, real, servers},
 };
 
 /// Broken members at a time.
@@ -205,5 +208,58 @@ async fn each_fault_is_found_by_its_check_alone() {
     // The same program without a fault passes.
     let (_, report) = found(&stage, &up, &interpreter, "none").await;
     assert_eq!(failures(&report), [""; 0]);
+    up.stop().await;
+}
+
+/// What kind of value stands where.
+fn shape(value: &Value) -> Value {
+    match value {
+        Value::Object(members) => {
+            let shapes = members
+                .iter()
+                .map(|(key, value)| (key.clone(), shape(value)));
+            shapes.collect::<Map<_, _>>().into()
+        }
+        Value::Array(elements) => elements.iter().take(1).map(shape).collect(),
+        Value::String(_) => "text".into(),
+        Value::Number(_) => "number".into(),
+        other => other.clone(),
+    }
+}
+
+/// `$SRV` as the document writes it: of an adapter, and of native members.
+#[tokio::test(flavor = "multi_thread")]
+async fn services_answer_as_the_document_has_it() {
+    let (stage, up) = mesh().await;
+    let mut members = vec!["search".to_owned()];
+    let mut native = Vec::new();
+    for language in Language::ALL {
+        let name = format!("{language:?}").to_lowercase();
+        let (interpreter, file) = language.program("server");
+        let args = [file.as_os_str()];
+        native.push(Native::start((&stage, &up), &name, &interpreter, &args).await);
+        members.push(name);
+    }
+    let caller = stage.caller().await;
+    let mut probe = Probe::services(caller.link()).await.expect("operators may");
+    for (verb, example) in protocol::json("services").as_object().expect("three") {
+        for member in &members {
+            let asked = Outgoing {
+                subject: format!("$SRV.{verb}.{member}"),
+                reply: Some(probe.subject(verb)),
+                ..Outgoing::default()
+            };
+            let sent = probe.send(asked).await.expect("sent");
+            let next = probe.next(&sent, Instant::now() + PATIENCE).await;
+            let Ok(Next::Message(answer)) = next else {
+                panic!("{member} {verb}: {next:?}");
+            };
+            let said: Value = serde_json::from_slice(&answer.body).expect("JSON");
+            assert_eq!(shape(&said), shape(example), "{member}: {said}");
+            assert_eq!(said["type"], example["type"]);
+        }
+    }
+    drop(native);
+    caller.close().await;
     up.stop().await;
 }

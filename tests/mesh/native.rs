@@ -23,6 +23,7 @@ use weftbus::{
 
 use crate::{
     process::{kill_9, lives, until},
+    protocol,
     server::root,
     stage::{PATIENCE, Stage, example, servers},
 };
@@ -352,5 +353,30 @@ async fn native_calls_native_and_cancels() {
         let status = tokio::task::block_in_place(|| child.wait()).expect("ours");
         assert_eq!(status.code(), Some(130), "{caller:?}");
     }
+    up.stop().await;
+}
+
+/// The program in the document, as it stands there.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_documents_own_caller_calls() {
+    let (stage, up) = mesh().await;
+    let alice = token(&stage, &up, "alice", "call:tools/search/*").await;
+    let program = stage.path().join("document.py");
+    fs::write(&program, protocol::blocks("python")[0]).expect("ours");
+    let (interpreter, _) = Language::Python.program("caller");
+    let run = |tool: &str| {
+        let mut command = command(&stage, &interpreter, &alice);
+        command
+            .env("WEFT_TOKEN", fs::read_to_string(&alice).expect("there"))
+            .arg(&program)
+            .args(["search", tool, r#"{"query": "market"}"#]);
+        tokio::task::block_in_place(|| command.output()).expect("it runs")
+    };
+    let good = run("execute_parallel_search");
+    let answer: Value = serde_json::from_slice(&good.stdout)
+        .unwrap_or_else(|error| panic!("{error}: {}", err(&good)));
+    assert_eq!(answer["result"]["content"][0]["type"], "text");
+    let wrong: Value = serde_json::from_slice(&run("no_such_tool").stdout).expect("JSON");
+    assert!(wrong["result"].is_null(), "{wrong}");
     up.stop().await;
 }

@@ -221,7 +221,9 @@ class Member:
         say = {"type": f"io.nats.micro.v1.{verb.lower()}_response", "name": ME, "id": INSTANCE, "version": "0.1.0",
                "metadata": {"weft.tools": str(len(self.tools))}}
         if verb != "PING":
-            say |= {"description": "a native member", "endpoints": [self.endpoint(verb, name) for name in self.tools]}
+            say |= {"endpoints": [self.endpoint(verb, name) for name in self.tools]}
+        if verb == "INFO":
+            say["description"] = "a native member"
         if verb == "STATS":
             say["started"] = datetime.datetime.fromtimestamp(self.since / 1000, datetime.timezone.utc).isoformat()
         await self.nc.publish(message.reply, json.dumps(say).encode())

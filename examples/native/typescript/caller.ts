@@ -9,11 +9,8 @@ import { call, connect, exchange } from "./wire.ts";
 
 const [server, tool, args = "{}"] = process.argv.slice(2);
 const stop = new AbortController();
-process.on("SIGINT", () => stop.abort());
-const nc = await connect((error) => {
-  console.error(error.message);
-  stop.abort();
-});
+process.on("SIGINT", () => stop.abort("cancelled"));
+const nc = await connect((error) => stop.abort(error.message));
 try {
   const { token } = await exchange(nc); // a program that lives longer than this gets a new one in time
   const params = { name: tool, arguments: JSON.parse(args), _meta: { progressToken: 1 } };
@@ -23,6 +20,6 @@ try {
   process.exitCode = answer.error ? 1 : answer.result.isError ? 5 : 0;
 } catch (error) {
   console.error(`${error}`);
-  process.exitCode = stop.signal.aborted ? 130 : 1;
+  process.exitCode = stop.signal.reason === "cancelled" ? 130 : 1;
 }
 await nc.drain();

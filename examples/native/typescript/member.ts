@@ -242,7 +242,8 @@ export class Member {
     const verb = message.subject.split(".")[1];
     const say: Json = { type: `io.nats.micro.v1.${verb.toLowerCase()}_response`, name: ME, id: INSTANCE, version: "0.1.0",
       metadata: { "weft.tools": `${this.#tools.length}` } };
-    if (verb !== "PING") Object.assign(say, { description: "a native member", endpoints: this.#tools.map((tool) => endpoint(verb, tool)) });
+    if (verb !== "PING") say.endpoints = this.#tools.map((tool) => endpoint(verb, tool));
+    if (verb === "INFO") say.description = "a native member";
     if (verb === "STATS") say.started = new Date(this.#since).toISOString();
     this.#nc.publish(message.reply, JSON.stringify(say));
   }

@@ -80,7 +80,7 @@ export async function call(nc: NatsConnection, server: string, method: string, p
     answers.unsubscribe();
   };
   const timer = setTimeout(giveUp, ms, "the time is over");
-  stop?.addEventListener("abort", () => giveUp("cancelled"));
+  stop?.addEventListener("abort", () => giveUp(stop.reason));
   try {
     return await terminal(answers, server, notify, () => given);
   } finally {

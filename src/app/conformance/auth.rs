@@ -16,7 +16,6 @@ use super::{
 use crate::{
     access::{self, verify},
     error::{Error, Kind, case},
-    mcp::Method,
     name::{CallId, header::VERSION},
 };
 
@@ -30,7 +29,7 @@ pub(super) async fn check(
     stranger: Result<&Stranger, &Stop>,
     report: &mut Report,
 ) -> Result<(), Error> {
-    let unknown = Ask::list().weft(format!("{VERSION};ref={NO_REFERENCE}"));
+    let unknown = || Ask::list().weft(format!("{VERSION};ref={NO_REFERENCE}"));
     let tries: [(_, Ask, &[&str]); 5] = [
         (&rules::MISSING, with(Proof::None), &[case::TOKEN_MISSING]),
         (&rules::GARBAGE, bearer("garbage"), &[case::TOKEN_INVALID]),
@@ -46,7 +45,7 @@ pub(super) async fn check(
         ),
         (
             &rules::UNKNOWN_REFERENCE,
-            unknown.clone().proof(Proof::None),
+            unknown().proof(Proof::None),
             &[case::TOKEN_UNKNOWN],
         ),
     ];
@@ -54,7 +53,7 @@ pub(super) async fn check(
         let outcome = refused(tester, ask, &[Kind::AuthenticationFailed], cases).await;
         report.add(rule, outcome);
     }
-    let counts = tester.result(&unknown).await.map(drop);
+    let counts = tester.result(&unknown()).await.map(drop);
     report.add(&rules::BEARER_COUNTS, counts);
     for (rule, token, case) in [
         (
@@ -121,6 +120,5 @@ async fn not_permitted(tester: &Tester, stranger: Result<&Stranger, &Stop>) -> O
     let opened = Tester::open(link, tester.server.clone(), stranger.call.clone()).await;
     let mut theirs = opened.map_err(|error| Stop::fail(super::words(&error)))?;
     let ask = Ask::tool(NO_TOOL, &serde_json::Map::new());
-    debug_assert_eq!(ask.method, Method::TOOLS_CALL);
     refused(&mut theirs, ask, &[Kind::AccessDenied], &[]).await
 }
