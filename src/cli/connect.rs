@@ -347,9 +347,8 @@ mod tests {
 
     #[test]
     fn over_stdio() {
-        let stage = Stage::new(None);
-        let clients = Client::value_variants();
-        insta::assert_snapshot!(stage.shown(clients, true), @r###"
+        let clients = [Client::Claude, Client::Cursor, Client::Vscode];
+        insta::assert_snapshot!(Stage::new(None).shown(&clients, true), @r###"
         ## Claude
         {
           "mcpServers": {
@@ -366,20 +365,6 @@ mod tests {
         }
         this belongs into .mcp.json (--write puts it there)
         or: claude mcp add weft -- [weft] mcp --data [home]
-        ## ClaudeDesktop
-        {
-          "mcpServers": {
-            "weft": {
-              "command": "[weft]",
-              "args": [
-                "mcp",
-                "--data",
-                "[home]"
-              ]
-            }
-          }
-        }
-        this belongs into [home]/.config/Claude/claude_desktop_config.json (--write puts it there)
         ## Cursor
         {
           "mcpServers": {
@@ -409,6 +394,34 @@ mod tests {
           }
         }
         this belongs into .vscode/mcp.json (--write puts it there)
+        "###);
+    }
+
+    #[test]
+    fn claude_desktop_speaks_stdio_alone() {
+        let clients = [Client::ClaudeDesktop];
+        insta::assert_snapshot!(Stage::new(None).shown(&clients, false), @r###"
+        ## ClaudeDesktop
+        {
+          "mcpServers": {
+            "weft": {
+              "command": "[weft]",
+              "args": [
+                "mcp",
+                "--data",
+                "[home]"
+              ]
+            }
+          }
+        }
+        this belongs into [home]/.config/Claude/claude_desktop_config.json (--write puts it there)
+        "###);
+    }
+
+    #[test]
+    fn any_other_client_reads_this() {
+        let clients = [Client::Json];
+        insta::assert_snapshot!(Stage::new(None).shown(&clients, true), @r###"
         ## Json
         {
           "mcpServers": {

@@ -6,6 +6,7 @@ mod child;
 mod cli;
 mod compose;
 mod conformance;
+mod connect;
 mod control;
 mod identity;
 mod kill;
