@@ -141,6 +141,8 @@ fn the_first_help() {
       up           Run a mesh: broker, control plane and an adapter for each server
       adapter      Join one server to a mesh, as a sidecar
       control      Run the control plane alone
+      gateway      Serve a mesh to MCP clients over HTTP
+      mcp          Serve the mesh to an MCP client over stdin and stdout
       call         Call a tool and print its result
       servers      List the servers of the mesh, and how each is
       tools        List tools, of one server or of all
