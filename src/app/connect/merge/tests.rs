@@ -1,3 +1,5 @@
+//! Fragments cut into files as people write them.
+
 use proptest::prelude::*;
 use serde_json::json;
 
