@@ -6,15 +6,12 @@
 
 mod desk;
 mod failure;
-mod follow;
-mod handshake;
 mod inbox;
 mod link;
 mod open;
 mod options;
 mod owner;
 mod pending;
-mod progress;
 mod session;
 mod stderr;
 mod trouble;

@@ -21,7 +21,6 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    handshake::{Probe, initialized, judged, opening, refusal, request},
     link::Link,
     options::Options,
     trouble::Trouble,
@@ -29,6 +28,7 @@ use super::{
 };
 use crate::{
     adapter::{
+        handshake::{Probe, initialized, judged, opening, refusal, request},
         message::{Answer, Message, read},
         status::{Peer, Status},
     },
