@@ -26,21 +26,21 @@ use std::{
 };
 
 use tokio::{
-    sync::{Semaphore, broadcast, mpsc, oneshot, watch},
+    sync::{Semaphore, TryAcquireError, broadcast, mpsc, oneshot, watch},
     time::{timeout, timeout_at},
 };
 use tokio_util::sync::CancellationToken;
 use tower::Service;
 
-pub use self::{
-    endpoint::{Endpoint, EndpointError, HeaderError, Headers},
-    options::{Limits, Options, Timeouts},
-};
 use self::{
     call::Answered,
     gap::Gap,
     owner::{Command, Owner},
     session::Session,
+};
+pub use self::{
+    endpoint::{Endpoint, EndpointError, HeaderError, Headers},
+    options::{Limits, Options, Timeouts},
 };
 use super::{
     board::Board,
@@ -141,14 +141,11 @@ impl Upstream {
     /// whether that could be had in time.
     pub async fn stop(&self) -> bool {
         let all = u32::try_from(self.limits.in_flight.max(1)).unwrap_or(u32::MAX);
-        let done = timeout(self.drain, self.room.acquire_many(all)).await;
-        let drained = done.is_ok_and(|room| {
-            // Nobody gets room any more.
-            room.is_ok_and(|room| {
-                room.forget();
-                true
-            })
-        });
+        // Closed: it was stopped before.
+        let drained = timeout(self.drain, self.room.acquire_many(all))
+            .await
+            .is_ok();
+        self.room.close();
         self.over.cancel();
         self.own.stop(self.stop_within).await && drained
     }
@@ -166,9 +163,12 @@ impl Upstream {
         if let Some(tool) = call.tool() {
             self.know(tool).await?;
         }
-        let _room = self.room.try_acquire().map_err(|_| {
-            let limit = self.limits.in_flight;
-            failure::full(&format!("{limit} calls in flight, its limit"))
+        let _room = self.room.try_acquire().map_err(|error| match error {
+            TryAcquireError::Closed => failure::stopped(),
+            TryAcquireError::NoPermits => {
+                let limit = self.limits.in_flight;
+                failure::full(&format!("{limit} calls in flight, its limit"))
+            }
         })?;
         let answering = timeout_at(call.context.deadline, self.answer(call, session));
         let Answered { answer, session } = tokio::select! {
@@ -181,7 +181,12 @@ impl Upstream {
             },
             () = self.over.cancelled() => return Err(Gap::Stopped.error()),
         };
-        Ok(raise::raise(&answer, call.request.method(), id, &session.peer))
+        Ok(raise::raise(
+            &answer,
+            call.request.method(),
+            id,
+            &session.peer,
+        ))
     }
 
     fn open_session(&self) -> Result<Arc<Session>, Error> {
@@ -218,12 +223,14 @@ impl Upstream {
     }
 
     fn send(&self, command: Command) -> Result<(), Error> {
-        self.commands.try_send(command).map_err(|error| match error {
-            mpsc::error::TrySendError::Full(_) => {
-                failure::full("as many calls as it may have at once")
-            }
-            mpsc::error::TrySendError::Closed(_) => failure::stopped(),
-        })
+        self.commands
+            .try_send(command)
+            .map_err(|error| match error {
+                mpsc::error::TrySendError::Full(_) => {
+                    failure::full("as many calls as it may have at once")
+                }
+                mpsc::error::TrySendError::Closed(_) => failure::stopped(),
+            })
     }
 }
 
@@ -240,7 +247,8 @@ impl Service<Call> for Upstream {
         let own = self.clone();
         Box::pin(async move {
             let outcome = own.carry(&call).await;
-            outcome.map_err(|error| error.located(own.board.server.as_str(), || call.error_context()))
+            outcome
+                .map_err(|error| error.located(own.board.server.as_str(), || call.error_context()))
         })
     }
 }

@@ -18,7 +18,6 @@ use super::{
     tokens::{self, LOCAL},
 };
 use crate::{
-    adapter::stdio,
     broker::{Broker, Options as BrokerOptions, Search, StartError as BrokerError},
     bus::{Bounds, Limits, Tls},
     child::{Watchdog, watchdog::WatchdogError},
@@ -242,13 +241,9 @@ impl Up {
             .renewed(identity, permissions, |_| {}, &self.root);
         let token = token.await?;
         let limits = &loaded.config.limits;
-        let mut child = stdio::Options::new(translate::stdio_launch(launch));
-        child.limits.line = translate::size(limits.line);
-        child.limits.in_flight = translate::count(limits.in_flight);
-        child.limits.waiting = translate::size(limits.waiting);
         let options = member::Options {
             server,
-            stdio: child,
+            upstream: translate::upstream(&launch.target, limits),
             mesh: self.mesh_options(token),
             validate: launch.validate == Validate::Adapter,
             limits: Limits {

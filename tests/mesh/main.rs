@@ -6,6 +6,7 @@ mod child;
 mod cli;
 mod compose;
 mod control;
+mod http_upstream;
 mod identity;
 mod kill;
 mod large;

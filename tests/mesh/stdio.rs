@@ -13,8 +13,8 @@ use tokio::time::timeout;
 use tower::Service as _;
 use weftbus::{
     adapter::{
-        State, Status, Upstream,
-        stdio::{Launch, Options},
+        State, Status,
+        stdio::{Launch, Options, Upstream},
     },
     call::{Call, CallFuture, Context, Notify, Reply},
     mcp::Request,

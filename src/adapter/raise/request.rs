@@ -2,13 +2,11 @@
 
 use std::ops::Range;
 
-use crate::{
-    mcp::{
-        Request,
-        envelope::splice,
-        members::{Members, end_of, object, span},
-        version::{Era, MESH, META_CLIENT_CAPABILITIES, META_VERSION},
-    },
+use crate::mcp::{
+    Request,
+    envelope::splice,
+    members::{Members, end_of, object, span},
+    version::{Era, MESH, META_CLIENT_CAPABILITIES, META_VERSION},
 };
 
 /// Names in `_meta` that only 2026-07-28 knows begin so.

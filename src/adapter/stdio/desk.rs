@@ -76,7 +76,9 @@ impl Desk {
     /// Begins with what the server has; it is up when that is known.
     pub(super) fn begin(&mut self) {
         let peer = Arc::clone(&self.peer);
-        self.board.status.send_modify(|status| status.peer = Some(peer));
+        self.board
+            .status
+            .send_modify(|status| status.peer = Some(peer));
         let now = Instant::now();
         let listens = self.peer.era == Era::Modern && !self.peer.changes().is_empty();
         let reads = self.peer.offers("tools");

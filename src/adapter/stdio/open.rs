@@ -20,12 +20,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{
-    link::Link,
-    options::Options,
-    trouble::Trouble,
-    writer::Full,
-};
+use super::{link::Link, options::Options, trouble::Trouble, writer::Full};
 use crate::{
     adapter::{
         handshake::{Probe, initialized, judged, opening, refusal, request},

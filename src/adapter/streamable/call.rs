@@ -79,7 +79,9 @@ impl Upstream {
     async fn reopened(&self, gone: &Session) -> Result<Arc<Session>, Error> {
         let (done, opened) = oneshot::channel();
         self.send(Command::Reopen(gone.turn, done))?;
-        opened.await.unwrap_or_else(|_owner_is_gone| Err(failure::stopped()))
+        opened
+            .await
+            .unwrap_or_else(|_owner_is_gone| Err(failure::stopped()))
     }
 
     /// Tells the owner what is about the whole server. Where it has no room it hears it from the
@@ -237,13 +239,19 @@ impl Resumed {
         why: Gap,
     ) -> Result<Incoming, Gap> {
         if let Some((id, retry)) = broken.resumption() {
-            let wait = retry.unwrap_or(RESUME_AFTER).clamp(RESUME_LEAST, RESUME_MOST);
+            let wait = retry
+                .unwrap_or(RESUME_AFTER)
+                .clamp(RESUME_LEAST, RESUME_MOST);
             if self.last.as_ref().is_none_or(|(last, _)| last != id) {
                 self.tries = 0;
             }
             self.last = Some((id.to_owned(), wait));
         }
-        let Some((id, wait)) = self.last.clone().filter(|_| session.peer.era == Era::Legacy) else {
+        let Some((id, wait)) = self
+            .last
+            .clone()
+            .filter(|_| session.peer.era == Era::Legacy)
+        else {
             return Err(why);
         };
         let id = HeaderValue::from_str(&id).map_err(|_| why.clone())?;
@@ -254,14 +262,22 @@ impl Resumed {
             headers.insert(LAST_EVENT, id.clone());
             let asked = session.client.get(headers).await;
             let sent = match asked {
-                Ok(response) => Incoming::of(response, own.limits.answer, session.id.is_some()).await,
+                Ok(response) => {
+                    Incoming::of(response, own.limits.answer, session.id.is_some()).await
+                }
                 Err(gap) => Err(gap),
             };
             match sent {
                 Ok(incoming) => return Ok(incoming),
-                Err(gap @ (Gap::Forgotten(_) | Gap::Rejected(_) | Gap::Denied(_) | Gap::Foreign(_))) => {
+                Err(
+                    gap @ (Gap::Forgotten(_) | Gap::Rejected(_) | Gap::Denied(_) | Gap::Foreign(_)),
+                ) => {
                     // The call itself had been taken: none of these says that it did not start.
-                    let words = format!("{}; taking it up again failed: {}", why.words(), gap.words());
+                    let words = format!(
+                        "{}; taking it up again failed: {}",
+                        why.words(),
+                        gap.words()
+                    );
                     return Err(Gap::Broken(words));
                 }
                 Err(_) => {}

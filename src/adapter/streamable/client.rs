@@ -60,7 +60,10 @@ impl Client {
             builder = builder.dns_resolver(Public);
         }
         let http = builder.build().map_err(|error| {
-            format!("HTTPS can't be spoken here: {}. Are the certificates of authorities installed?", chain(&error))
+            format!(
+                "HTTPS can't be spoken here: {}. Are the certificates of authorities installed?",
+                chain(&error)
+            )
         })?;
         Ok(Self {
             http,
@@ -81,7 +84,8 @@ impl Client {
 
     /// The end of a session.
     pub(super) async fn delete(&self, headers: HeaderMap) -> Result<Response, Gap> {
-        self.send(Method::DELETE, EITHER, headers, Bytes::new()).await
+        self.send(Method::DELETE, EITHER, headers, Bytes::new())
+            .await
     }
 
     async fn send(
@@ -102,7 +106,11 @@ impl Client {
                 all.insert(CONTENT_TYPE, JSON);
                 *request.body_mut() = Some(body.clone().into());
             }
-            let response = self.http.execute(request).await.map_err(|error| self.gap(error))?;
+            let response = self
+                .http
+                .execute(request)
+                .await
+                .map_err(|error| self.gap(error))?;
             match self.redirect(&response, &url)? {
                 Some(next) => url = next,
                 None => return Ok(response),
@@ -116,7 +124,11 @@ impl Client {
     /// (RFC 9110, 15.4: 307 and 308). Anywhere else our headers have no business.
     fn redirect(&self, response: &Response, at: &Url) -> Result<Option<Url>, Gap> {
         let code = response.status();
-        let Some(to) = response.headers().get(LOCATION).filter(|_| code.is_redirection()) else {
+        let Some(to) = response
+            .headers()
+            .get(LOCATION)
+            .filter(|_| code.is_redirection())
+        else {
             return Ok(None);
         };
         let to = to.to_str().ok().and_then(|to| at.join(to).ok());
@@ -136,7 +148,11 @@ impl Client {
 
     fn gap(&self, error: reqwest::Error) -> Gap {
         let nothing_sent = error.is_connect() || error.is_builder();
-        let why = format!("{}: {}", self.endpoint.origin(), chain(&error.without_url()));
+        let why = format!(
+            "{}: {}",
+            self.endpoint.origin(),
+            chain(&error.without_url())
+        );
         if nothing_sent {
             Gap::Away(why)
         } else {

@@ -43,7 +43,8 @@ impl Endpoint {
     /// # Errors
     /// [`EndpointError`].
     pub fn own(url: &str) -> Result<Self, EndpointError> {
-        let mut url = Url::parse(url.trim()).map_err(|error| EndpointError::Url(error.to_string()))?;
+        let mut url =
+            Url::parse(url.trim()).map_err(|error| EndpointError::Url(error.to_string()))?;
         if !matches!(url.scheme(), "http" | "https") {
             return Err(EndpointError::Scheme(url.scheme().to_owned()));
         }
@@ -92,7 +93,11 @@ impl Endpoint {
 /// Without its query, in which there may be a key.
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let query = if self.url.query().is_some() { "?***" } else { "" };
+        let query = if self.url.query().is_some() {
+            "?***"
+        } else {
+            ""
+        };
         write!(f, "{}{}{query}", self.origin(), self.url.path())
     }
 }
@@ -117,7 +122,9 @@ pub enum HeaderError {
     #[error("the header `{0}` is written by Weft itself: leave it out")]
     Taken(String),
     /// A value that can't stand in a header. It is not shown: it may be a secret.
-    #[error("the value of the header `{0}` has a character that can't stand in a header, as a line end")]
+    #[error(
+        "the value of the header `{0}` has a character that can't stand in a header, as a line end"
+    )]
     Value(String),
     /// It stands there twice, spelt with other capitals.
     #[error("the header `{0}` is given twice: names of headers are the same in capitals")]
@@ -182,7 +189,9 @@ fn known(name: &str) -> Result<HeaderName, HeaderError> {
     let key = HeaderName::from_bytes(name.as_bytes())
         .map_err(|_| HeaderError::Name(name.escape_debug().to_string()))?;
     let is_taken = TAKEN.contains(&key.as_str())
-        || TAKEN_PREFIXES.iter().any(|prefix| key.as_str().starts_with(prefix));
+        || TAKEN_PREFIXES
+            .iter()
+            .any(|prefix| key.as_str().starts_with(prefix));
     if is_taken {
         return Err(HeaderError::Taken(name.to_owned()));
     }
@@ -214,7 +223,10 @@ mod tests {
             ("https://:pass@a/mcp", "headers"),
         ] {
             let error = Endpoint::own(url).expect_err(url).to_string();
-            assert!(error.contains(why) && !error.contains("pass"), "{url}: {error}");
+            assert!(
+                error.contains(why) && !error.contains("pass"),
+                "{url}: {error}"
+            );
         }
     }
 
@@ -240,14 +252,32 @@ mod tests {
 
     #[test]
     fn headers_of_the_transport_are_its_own() {
-        for name in ["Authorization", "X-Api-Key", "Cookie", "User-Agent", "x-mcp"] {
+        for name in [
+            "Authorization",
+            "X-Api-Key",
+            "Cookie",
+            "User-Agent",
+            "x-mcp",
+        ] {
             let mut headers = Headers::default();
             assert_eq!(headers.add(name, "v"), Ok(()), "{name}");
-            assert!(matches!(headers.add(&name.to_lowercase(), "w"), Err(HeaderError::Twice(_))));
+            assert!(matches!(
+                headers.add(&name.to_lowercase(), "w"),
+                Err(HeaderError::Twice(_))
+            ));
         }
         for name in [
-            "Host", "Accept", "Connection", "Content-Type", "content-length", "Mcp-Session-Id",
-            "MCP-Protocol-Version", "TE", "Transfer-Encoding", "Upgrade", "Proxy-Authorization",
+            "Host",
+            "Accept",
+            "Connection",
+            "Content-Type",
+            "content-length",
+            "Mcp-Session-Id",
+            "MCP-Protocol-Version",
+            "TE",
+            "Transfer-Encoding",
+            "Upgrade",
+            "Proxy-Authorization",
         ] {
             assert_eq!(
                 Headers::default().add(name, "v"),
@@ -255,16 +285,23 @@ mod tests {
             );
         }
         assert!(matches!(Headers::check("a b"), Err(HeaderError::Name(_))));
-        let error = Headers::default().add("X", "s3cret\r\nHost: b").expect_err("two lines");
+        let error = Headers::default()
+            .add("X", "s3cret\r\nHost: b")
+            .expect_err("two lines");
         assert!(!error.to_string().contains("s3cret"), "{error}");
     }
 
     #[test]
     fn no_value_is_shown() {
         let mut headers = Headers::default();
-        headers.add("Authorization", "Bearer s3cret").expect("a header");
+        headers
+            .add("Authorization", "Bearer s3cret")
+            .expect("a header");
         for shown in [format!("{headers:?}"), format!("{:?}", headers.map())] {
-            assert!(shown.contains("authorization") && !shown.contains("s3cret"), "{shown}");
+            assert!(
+                shown.contains("authorization") && !shown.contains("s3cret"),
+                "{shown}"
+            );
         }
     }
 }

@@ -82,9 +82,9 @@ impl Gap {
     /// In words for a status and an error: what happened, and what to do.
     pub(super) fn words(&self) -> String {
         match self {
-            Self::Away(why) => format!(
-                "no connection to it: {why}. Is it running, and is its URL right?"
-            ),
+            Self::Away(why) => {
+                format!("no connection to it: {why}. Is it running, and is its URL right?")
+            }
             Self::Denied(status) => status.said(),
             Self::TooOften { .. } => "it asks for fewer requests (HTTP 429)".to_owned(),
             Self::Forgotten(words) => format!("it no longer knows our session: {words}"),
@@ -133,7 +133,9 @@ impl Gap {
             Self::Silent(_) => (Kind::Timeout, Started::Maybe),
             Self::Foreign(_) | Self::TooLarge { .. } => (Kind::ToolExecutionError, Started::Yes),
         };
-        let error = Error::new(kind, words).started(started).origin(Origin::Adapter);
+        let error = Error::new(kind, words)
+            .started(started)
+            .origin(Origin::Adapter);
         match self {
             Self::TooLarge { limit } => error
                 .case(case::RESULT_TOO_LARGE)

@@ -57,12 +57,19 @@ pub(super) enum Next {
 
 impl Incoming {
     /// A response that may hold messages. `in_session`: the request named a session.
-    pub(super) async fn of(response: Response, limit: usize, in_session: bool) -> Result<Self, Gap> {
+    pub(super) async fn of(
+        response: Response,
+        limit: usize,
+        in_session: bool,
+    ) -> Result<Self, Gap> {
         let code = response.status();
         if !code.is_success() {
             return Self::refused(response, in_session).await;
         }
-        if response.content_length().is_some_and(|length| length > limit as u64) {
+        if response
+            .content_length()
+            .is_some_and(|length| length > limit as u64)
+        {
             return Err(Gap::TooLarge { limit });
         }
         let form = match content_type(response.headers()).as_str() {
@@ -123,7 +130,9 @@ impl Incoming {
                     let limit = self.limit;
                     match decoder.next().map_err(|TooLarge| Gap::TooLarge { limit })? {
                         // Other types mean nothing to MCP.
-                        Some(event) if event.name == "message" => self.ready.extend(read(&event.data)),
+                        Some(event) if event.name == "message" => {
+                            self.ready.extend(read(&event.data))
+                        }
                         Some(_) => {}
                         None if self.more().await? => {}
                         None => return Ok(Next::End),
@@ -248,8 +257,14 @@ async fn error_body(response: &mut Response) -> Bytes {
 }
 
 fn content_type(headers: &HeaderMap) -> String {
-    let said = headers.get(CONTENT_TYPE).and_then(|said| said.to_str().ok());
-    let kind = said.unwrap_or_default().split(';').next().unwrap_or_default();
+    let said = headers
+        .get(CONTENT_TYPE)
+        .and_then(|said| said.to_str().ok());
+    let kind = said
+        .unwrap_or_default()
+        .split(';')
+        .next()
+        .unwrap_or_default();
     kind.trim().to_ascii_lowercase()
 }
 
@@ -289,7 +304,10 @@ mod tests {
     fn a_forgotten_session_is_told_from_a_bad_request() {
         let forgotten = |code, error| is_forgotten(StatusCode::from_u16(code).expect("one"), error);
         assert!(forgotten(404, None));
-        assert!(forgotten(400, Some(r#"{"message":"Bad Request: No valid session ID provided"}"#)));
+        assert!(forgotten(
+            400,
+            Some(r#"{"message":"Bad Request: No valid session ID provided"}"#)
+        ));
         assert!(!forgotten(400, Some(r#"{"message":"Parse error"}"#)));
         assert!(!forgotten(400, None));
         assert!(!forgotten(405, Some("session")));

@@ -142,11 +142,18 @@ impl Listening {
 }
 
 fn ended(answer: &Answer) -> Gap {
-    Gap::Broken(answer.error().unwrap_or("it was ended by the server").to_owned())
+    Gap::Broken(
+        answer
+            .error()
+            .unwrap_or("it was ended by the server")
+            .to_owned(),
+    )
 }
 
 impl fmt::Debug for Listening {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Listening").field("id", &self.id).finish_non_exhaustive()
+        f.debug_struct("Listening")
+            .field("id", &self.id)
+            .finish_non_exhaustive()
     }
 }

@@ -58,7 +58,9 @@ pub(super) fn of(request: &Request, tool: Option<&Tool>) -> Result<HeaderMap, St
     let entry = serde_json::from_str::<Value>(tool.json.get()).unwrap_or_default();
     let params = params(&entry["inputSchema"])?;
     let arguments = request.params().and_then(Members::read);
-    let arguments = arguments.as_ref().and_then(|params| params.get("arguments"));
+    let arguments = arguments
+        .as_ref()
+        .and_then(|params| params.get("arguments"));
     for param in params {
         let found = arguments.and_then(|arguments| value(arguments, &param.path));
         let name = format!("{PARAM_PREFIX}{}", param.header.to_ascii_lowercase());
@@ -119,7 +121,9 @@ fn walk(
     let members = match schema {
         Value::Object(members) => members,
         Value::Array(schemas) => {
-            return schemas.iter().try_for_each(|schema| walk(schema, None, found, depth + 1));
+            return schemas
+                .iter()
+                .try_for_each(|schema| walk(schema, None, found, depth + 1));
         }
         _ => return Ok(()),
     };
@@ -166,7 +170,10 @@ fn param(
     if !["string", "integer", "boolean"].contains(&of_type) {
         return Err(format!("`{place}` is no string, integer or boolean"));
     }
-    if found.iter().any(|other| other.header.eq_ignore_ascii_case(header)) {
+    if found
+        .iter()
+        .any(|other| other.header.eq_ignore_ascii_case(header))
+    {
         return Err(format!("two properties have `{header}`"));
     }
     if found.len() == PARAMS_MAX {
@@ -197,7 +204,10 @@ mod tests {
         let body = format!(
             r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{"name":"t","arguments":{arguments}}}}}"#
         );
-        of(&Request::parse(body.into()).expect("a request"), Some(&tool(schema)))
+        of(
+            &Request::parse(body.into()).expect("a request"),
+            Some(&tool(schema)),
+        )
     }
 
     #[test]
@@ -230,9 +240,9 @@ mod tests {
         }});
         let of = |arguments: &str| {
             let headers = headers(&schema, arguments).expect("valid");
-            let said = headers.iter().map(|(name, value)| {
-                format!("{name}: {}", value.to_str().expect("text"))
-            });
+            let said = headers
+                .iter()
+                .map(|(name, value)| format!("{name}: {}", value.to_str().expect("text")));
             let mut said: Vec<String> = said.collect();
             said.sort();
             said
@@ -241,7 +251,9 @@ mod tests {
         let last = "mcp-protocol-version: 2026-07-28";
         assert_eq!(of("{}"), [always[0], always[1], last]);
         assert_eq!(
-            of(r#"{"region":"öst","confirm":true,"options":{"limit":18446744073709551617},"query":"q"}"#),
+            of(
+                r#"{"region":"öst","confirm":true,"options":{"limit":18446744073709551617},"query":"q"}"#
+            ),
             [
                 always[0],
                 always[1],
@@ -258,8 +270,14 @@ mod tests {
     fn annotations_that_are_not_valid_are_told() {
         let at = |schema: Value| json!({"type": "object", "properties": {"a": schema}});
         for (schema, why) in [
-            (at(json!({"type": "number", "x-mcp-header": "A"})), "no string"),
-            (at(json!({"type": "string", "x-mcp-header": "a b"})), "no name"),
+            (
+                at(json!({"type": "number", "x-mcp-header": "A"})),
+                "no string",
+            ),
+            (
+                at(json!({"type": "string", "x-mcp-header": "a b"})),
+                "no name",
+            ),
             (at(json!({"type": "string", "x-mcp-header": 7})), "no name"),
             (
                 at(json!({"type": "array", "items": {"type": "string", "x-mcp-header": "A"}})),

@@ -73,7 +73,11 @@ impl Shut {
              weft.yaml, `--header Authorization=NAME` of `weft adapter`"
         };
         Self {
-            why: format!("{}: it does not let us in ({}); {hint}", options.endpoint, gap.words()),
+            why: format!(
+                "{}: it does not let us in ({}); {hint}",
+                options.endpoint,
+                gap.words()
+            ),
             is_lasting: true,
         }
     }
@@ -92,7 +96,9 @@ impl Opener<'_> {
         let probe = if is_legacy {
             Probe::Legacy
         } else {
-            self.probe().await.map_err(|gap| Shut::of(&gap, self.options))?
+            self.probe()
+                .await
+                .map_err(|gap| Shut::of(&gap, self.options))?
         };
         match probe {
             Probe::Modern(peer) => Ok(Session {
@@ -140,7 +146,8 @@ impl Opener<'_> {
                     return Err(Shut::said(self.two_endpoints()));
                 }
                 let mut shut = Shut::of(&Gap::Rejected(status), self.options);
-                shut.why.push_str(". Is this the URL of an MCP endpoint? It often ends in `/mcp`");
+                shut.why
+                    .push_str(". Is this the URL of an MCP endpoint? It often ends in `/mcp`");
                 return Err(shut);
             }
             Err(gap) => return Err(Shut::of(&gap, self.options)),
@@ -159,15 +166,14 @@ impl Opener<'_> {
             let response = session.client.post(session.legacy(), told).await?;
             Incoming::accepted(response, false).await
         };
-        let told = timeout(within, telling).await.unwrap_or(Err(Gap::Silent(within)));
+        let told = timeout(within, telling)
+            .await
+            .unwrap_or(Err(Gap::Silent(within)));
         told.map_err(|gap| Shut::of(&gap, self.options))?;
         Ok(session)
     }
 
-    async fn ask(
-        &self,
-        asked: Asked,
-    ) -> Result<(Answer, Option<HeaderValue>), Gap> {
+    async fn ask(&self, asked: Asked) -> Result<(Answer, Option<HeaderValue>), Gap> {
         let (within, limit) = (self.options.timeouts.open, self.options.limits.answer);
         ask(&self.client, asked, within, limit).await
     }

@@ -134,7 +134,9 @@ impl Owner {
         Ok(opened.map(|session| {
             let session = Arc::new(session);
             let peer = Arc::clone(&session.peer);
-            self.board.status.send_modify(|status| status.peer = Some(peer));
+            self.board
+                .status
+                .send_modify(|status| status.peer = Some(peer));
             self.session.send_replace(Some(Arc::clone(&session)));
             session
         }))
@@ -175,7 +177,9 @@ impl Owner {
         }
         let within = self.options.timeouts.say;
         match timeout(within, session.client.delete(session.legacy())).await {
-            Ok(Ok(response)) => tracing::debug!(status = response.status().as_u16(), "a session was ended"),
+            Ok(Ok(response)) => {
+                tracing::debug!(status = response.status().as_u16(), "a session was ended")
+            }
             Ok(Err(gap)) => tracing::debug!(why = gap.words(), "a session was not ended"),
             Err(_) => tracing::debug!(?within, "a session was not ended in time"),
         }

@@ -58,7 +58,9 @@ fn is_public_v4(at: Ipv4Addr) -> bool {
 /// an IPv4 address inside are as public as that one.
 fn is_public_v6(at: Ipv6Addr) -> bool {
     let parts = at.segments();
-    let v4 = |high: u16, low: u16| is_public_v4(Ipv4Addr::from_bits(u32::from(high) << 16 | u32::from(low)));
+    let v4 = |high: u16, low: u16| {
+        is_public_v4(Ipv4Addr::from_bits(u32::from(high) << 16 | u32::from(low)))
+    };
     match parts {
         [0, 0, 0, 0, 0, 0 | 0xffff, high, low] => !at.is_loopback() && v4(high, low),
         [0x64, 0xff9b, 0, 0, 0, 0, high, low] => v4(high, low),
@@ -114,7 +116,11 @@ mod tests {
             ("2001:0:1::1", false),
             ("2001:4860::8888", true),
         ] {
-            assert_eq!(is_public(text.parse().expect("an address")), public, "{text}");
+            assert_eq!(
+                is_public(text.parse().expect("an address")),
+                public,
+                "{text}"
+            );
         }
     }
 }

@@ -72,7 +72,12 @@ impl Session {
         ids: Arc<AtomicU64>,
     ) -> Result<Answer, Gap> {
         let id = ids.fetch_add(1, Ordering::Relaxed);
-        let body = request(id, question.method.as_str(), &question.params, self.peer.era);
+        let body = request(
+            id,
+            question.method.as_str(),
+            &question.params,
+            self.peer.era,
+        );
         let asked = Asked {
             id,
             body: body.into(),
@@ -91,7 +96,9 @@ impl Session {
         };
         match timeout(within, told).await {
             Ok(Ok(())) => {}
-            Ok(Err(gap)) => tracing::debug!(why = gap.words(), "a server was told something in vain"),
+            Ok(Err(gap)) => {
+                tracing::debug!(why = gap.words(), "a server was told something in vain")
+            }
             Err(_) => tracing::debug!(?within, "a server did not take a notification in time"),
         }
     }
@@ -142,5 +149,7 @@ pub(super) async fn ask(
             }
         }
     };
-    timeout(within, answered).await.unwrap_or(Err(Gap::Silent(within)))
+    timeout(within, answered)
+        .await
+        .unwrap_or(Err(Gap::Silent(within)))
 }

@@ -139,7 +139,11 @@ impl Decoder {
     }
 
     fn hold_limit(&self) -> Result<(), TooLarge> {
-        let unended = if self.searched > 0 { self.held.len() } else { 0 };
+        let unended = if self.searched > 0 {
+            self.held.len()
+        } else {
+            0
+        };
         if self.data.len() + unended.saturating_sub(FIELD_MAX) > self.limit {
             return Err(TooLarge);
         }
@@ -233,16 +237,32 @@ mod tests {
     fn a_stream_is_read_in_whatever_pieces_it_comes() {
         let message = |data: &str| ("message".to_owned(), data.to_owned());
         for (stream, expected) in [
-            ("data: a\n\ndata:b\r\n\r\ndata:  c\r\r", vec![message("a"), message("b"), message(" c")]),
-            ("\u{feff}data: {\"a\":\ndata:  1}\n\n", vec![message("{\"a\":\n 1}")]),
-            (": comment\n\nretry: 10\n\nid: 7\n\nevent: x\n\ndata\n\ndata: \n\n", vec![]),
-            ("event: endpoint\ndata: /m\n\n", vec![("endpoint".to_owned(), "/m".to_owned())]),
+            (
+                "data: a\n\ndata:b\r\n\r\ndata:  c\r\r",
+                vec![message("a"), message("b"), message(" c")],
+            ),
+            (
+                "\u{feff}data: {\"a\":\ndata:  1}\n\n",
+                vec![message("{\"a\":\n 1}")],
+            ),
+            (
+                ": comment\n\nretry: 10\n\nid: 7\n\nevent: x\n\ndata\n\ndata: \n\n",
+                vec![],
+            ),
+            (
+                "event: endpoint\ndata: /m\n\n",
+                vec![("endpoint".to_owned(), "/m".to_owned())],
+            ),
             ("unknown: 1\ndata: a\nid: 3\nevent:\n\n", vec![message("a")]),
             ("data: \u{feff}ä\n\n", vec![message("\u{feff}ä")]),
             ("data: unended\n", vec![]),
         ] {
             for piece in 1..=stream.len() {
-                assert_eq!(events(stream.as_bytes(), piece), expected, "{stream:?} by {piece}");
+                assert_eq!(
+                    events(stream.as_bytes(), piece),
+                    expected,
+                    "{stream:?} by {piece}"
+                );
             }
         }
     }
@@ -253,7 +273,11 @@ mod tests {
         decoder.push(b"id: one\ndata:\n\nretry: 250\nretry: x1\nid: t\0wo\ndata: 1\n\nid: open\n");
         assert_eq!(decoder.next().map(|event| event.is_some()), Ok(true));
         assert_eq!(decoder.next(), Ok(None));
-        assert_eq!(decoder.last_id(), Some("one"), "an event that did not end has no id yet");
+        assert_eq!(
+            decoder.last_id(),
+            Some("one"),
+            "an event that did not end has no id yet"
+        );
         assert_eq!(decoder.retry(), Some(Duration::from_millis(250)));
         decoder.push(b"\nid\ndata: 2\n\n");
         assert!(decoder.next().expect("small").is_some());

@@ -6,11 +6,7 @@ use std::{
     sync::{Arc, atomic::AtomicU64},
 };
 
-use futures_util::{
-    StreamExt as _,
-    future::BoxFuture,
-    stream::FuturesUnordered,
-};
+use futures_util::{StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
 use tokio::{
     sync::oneshot,
     time::{Duration, Instant, sleep_until},
@@ -26,8 +22,8 @@ use super::{
 use crate::{
     adapter::{
         follow::{Follow, Step},
-        message::{Answer, Message, Notification},
         handshake::refusal,
+        message::{Answer, Message, Notification},
         status::State,
         tools::ToolList,
     },
@@ -109,7 +105,9 @@ impl<'a> Stay<'a> {
         self.follow.begin(reads, listens, Instant::now());
         (self.page, self.listening) = (None, None);
         if !reads {
-            self.owner.board.settle(&mut self.follow, Ok(ToolList::none()));
+            self.owner
+                .board
+                .settle(&mut self.follow, Ok(ToolList::none()));
         }
     }
 
@@ -169,14 +167,20 @@ impl<'a> Stay<'a> {
         }
         if self.follow.is_late(now) {
             self.page = None;
-            let why = format!("it did not answer within {:?}", self.owner.options.timeouts.open);
+            let why = format!(
+                "it did not answer within {:?}",
+                self.owner.options.timeouts.open
+            );
             self.owner.board.settle(&mut self.follow, Err(why));
         }
         if self.follow.reads_now(now) {
             self.read_page(None);
         }
         if self.follow.listens_now(now) {
-            let bounds = (self.owner.options.limits.answer, self.owner.options.timeouts.open);
+            let bounds = (
+                self.owner.options.limits.answer,
+                self.owner.options.timeouts.open,
+            );
             let ids: &AtomicU64 = &self.owner.ids;
             let after = self.last_event.as_deref();
             let listening = Listening::begin(&self.session, ids, after, bounds);
@@ -288,7 +292,10 @@ impl<'a> Stay<'a> {
             Err(gap) => Err(gap.words()),
             Ok(answer) => match answer.result() {
                 Some(result) => self.follow.page(result),
-                None => Err(format!("it answered {}", answer.error().unwrap_or_default())),
+                None => Err(format!(
+                    "it answered {}",
+                    answer.error().unwrap_or_default()
+                )),
             },
         };
         match step {
