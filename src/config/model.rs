@@ -256,11 +256,6 @@ impl Server {
             }
             _ => {}
         }
-        for name in self.headers.keys() {
-            if let Err(error) = Headers::check(name) {
-                tell("headers", format!("`{path}.headers`: {error}"));
-            }
-        }
         for name in self.env.keys() {
             if name.is_empty() || name.contains(['=', '\0']) {
                 let name = name.escape_debug();
@@ -274,6 +269,13 @@ impl Server {
                 "timeout",
                 outside(&format!("{path}.timeout"), timeout, TIMEOUT),
             );
+        }
+        for name in self.headers.keys() {
+            if let Err(error) = Headers::check(name) {
+                let at = node.find(&["headers", name]).unwrap_or(node);
+                let what = format!("`{path}.headers`: {error}");
+                found.push(Problem::new(source, &at.at, what));
+            }
         }
         found
     }

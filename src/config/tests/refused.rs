@@ -236,7 +236,27 @@ fn what_belongs_to_a_command_is_not_for_a_url() {
         "  a: { url: http://x, args: [y], cwd: z }\n",
         "  b: { url: http://x, headers: { Host: y } }\n",
         "  c: { url: http://x, headers: { Mcp-Session-Id: { env: Y }, X-Mcp: y } }\n",
-    )), @"");
+    )), @r"
+    weft.yaml:2:23: `servers.a.args` belongs to a `command`
+      |
+    2 |   a: { url: http://x, args: [*], cwd: z }
+      |                       ^^^^
+
+    weft.yaml:2:34: `servers.a.cwd` belongs to a `command`
+      |
+    2 |   a: { url: http://x, args: [*], cwd: z }
+      |                                  ^^^
+
+    weft.yaml:3:40: `servers.b.headers`: the header `Host` is written by Weft itself: leave it out
+      |
+    3 |   b: { url: http://x, headers: { Host: * } }
+      |                                        ^
+
+    weft.yaml:4:50: `servers.c.headers`: the header `Mcp-Session-Id` is written by Weft itself: leave it out
+      |
+    4 |   c: { url: http://x, headers: { Mcp-Session-Id: { env: * }, X-Mcp: * } }
+      |                                                  ^
+    ");
 }
 
 #[test]

@@ -132,7 +132,13 @@ fn a_server_at_a_url_has_its_headers() {
     .env(&[("DOCS", "Bearer s3cret"), ("HOST", "docs"), ("KEY", "s3cret")]);
     let members = files.members();
     assert!(!members.contains("s3cret"), "{members}");
-    assert_snapshot!(members, @"");
+    assert_snapshot!(members, @r#"
+    docs http://127.0.0.1:9000/mcp {"authorization", "x-key"}
+    keyed https://docs/mcp?*** {}
+    socket: weft.yaml:6:18: `servers.socket.url`: `ws:` is not carried: a server's URL begins with `http://` or `https://`
+    two-lines: weft.yaml:4:51: `servers.two-lines.headers`: the value of the header `X` has a character that can't stand in a header, as a line end
+    unset: weft.yaml:5:47: `servers.unset.headers.X`: the variable `NOT_SET` is not set
+    "#);
     let loaded = files.loaded();
     assert!(!format!("{loaded:?}").contains("s3cret"), "{loaded:?}");
     let docs = loaded.members[0].launch.clone().expect("it is right");

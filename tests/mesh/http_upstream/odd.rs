@@ -4,16 +4,45 @@ use serde_json::json;
 use weftbus::adapter::State;
 
 use super::{
-    peer::{Act, Asked, Peer, echo, events, json, legacy, modern, response, status, stream},
+    peer::{Act, Asked, Peer, events, legacy, modern, response, status, stream},
     *,
 };
 
-/// What a peer answers to calls, and what becomes of them.
+/// A case: what a peer answers to a call, what its caller is told, and in what words.
+type Case = (fn(&Asked) -> Vec<Act>, &'static str, &'static str);
+
+const NO: &str = "TOOL_EXECUTION_ERROR TOOL_EXECUTION_ERROR No";
+const MAYBE: &str = "TOOL_EXECUTION_ERROR TOOL_EXECUTION_ERROR Maybe";
+const YES: &str = "TOOL_EXECUTION_ERROR TOOL_EXECUTION_ERROR Yes";
+
+/// Each case before a peer of its own; a call is sent once, and says nothing of the next.
+async fn told_in_each(cases: &[Case]) {
+    for (answer, kind, words) in cases.iter().copied() {
+        let peer = Peer::start(move |asked, _| {
+            if asked.is_call() {
+                answer(asked)
+            } else {
+                modern(asked)
+            }
+        })
+        .await;
+        let server = Server::of(&peer).await;
+        let error = server.tool("echo", json!({"text": "x"})).await;
+        let error = error.expect_err(words);
+        assert_eq!(told(&error), kind, "{error}");
+        assert!(error.message().contains(words), "{error}");
+        if words == "429" {
+            assert_eq!(error.data().retry_after_ms, Some(7000));
+        }
+        assert!(server.status().is_up());
+        assert_eq!(peer.calls().len(), 1, "{kind}");
+        server.stop().await;
+    }
+}
+
 #[tokio::test]
-async fn whatever_a_server_answers_its_caller_is_told() {
-    type Answer = fn(&Asked) -> Vec<Act>;
-    let cases: [(Answer, &str, &str); 12] = [
-        (|asked| json(&echo(asked)), "", ""),
+async fn what_is_no_answer_is_told() {
+    told_in_each(&[
         (
             |_| {
                 vec![response(
@@ -22,7 +51,7 @@ async fn whatever_a_server_answers_its_caller_is_told() {
                     "<html>",
                 )]
             },
-            "TOOL_EXECUTION_ERROR TOOL_EXECUTION_ERROR Yes",
+            YES,
             "text/html",
         ),
         (
@@ -30,27 +59,37 @@ async fn whatever_a_server_answers_its_caller_is_told() {
                 vec![response(
                     "200 OK",
                     &[("content-type", "application/json")],
-                    "{\"a\":",
+                    "{",
                 )]
             },
-            "TOOL_EXECUTION_ERROR TOOL_EXECUTION_ERROR Yes",
+            YES,
             "no MCP message",
         ),
+        (|_| status("202 Accepted"), MAYBE, "ended"),
         (
-            |_| status("202 Accepted"),
-            "TOOL_EXECUTION_ERROR TOOL_EXECUTION_ERROR Maybe",
-            "ended",
+            |_| {
+                let head = "HTTP/1.1 200 OK\r\ncontent-length: 99\r\n\
+                            content-type: application/json\r\n\r\n{";
+                vec![Act::Say(head.into())]
+            },
+            MAYBE,
+            "broke",
         ),
         (
-            |_| status("500 Internal Server Error"),
-            "TOOL_EXECUTION_ERROR TOOL_EXECUTION_ERROR Maybe",
-            "HTTP 500",
+            |_| vec![Act::Say(b"SSH-2.0-nonsense\r\n\r\n".to_vec())],
+            MAYBE,
+            "broke",
         ),
-        (
-            |_| status("503 Service Unavailable"),
-            "TOOL_EXECUTION_ERROR TOOL_EXECUTION_ERROR Maybe",
-            "HTTP 503",
-        ),
+        (|_| vec![], MAYBE, "broke"),
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn a_status_that_is_no_success_is_told() {
+    told_in_each(&[
+        (|_| status("500 Internal Server Error"), MAYBE, "HTTP 500"),
+        (|_| status("503 Service Unavailable"), MAYBE, "HTTP 503"),
         (
             |_| {
                 vec![response(
@@ -67,54 +106,10 @@ async fn whatever_a_server_answers_its_caller_is_told() {
             "INVALID_REQUEST REQUEST_TOO_LARGE No",
             "413",
         ),
-        (
-            |_| status("415 Unsupported Media Type"),
-            "TOOL_EXECUTION_ERROR TOOL_EXECUTION_ERROR No",
-            "415",
-        ),
-        (
-            |_| {
-                vec![Act::Say(b"HTTP/1.1 200 OK\r\ncontent-length: 99\r\ncontent-type: application/json\r\n\r\n{".to_vec())]
-            },
-            "TOOL_EXECUTION_ERROR TOOL_EXECUTION_ERROR Maybe",
-            "broke",
-        ),
-        (
-            |_| vec![Act::Say(b"SSH-2.0-nonsense\r\n\r\n".to_vec())],
-            "TOOL_EXECUTION_ERROR TOOL_EXECUTION_ERROR Maybe",
-            "broke",
-        ),
-        (
-            |_| vec![],
-            "TOOL_EXECUTION_ERROR TOOL_EXECUTION_ERROR Maybe",
-            "broke",
-        ),
-    ];
-    for (answer, kind, words) in cases {
-        let peer = Peer::start(move |asked, _| {
-            if asked.is_call() {
-                answer(asked)
-            } else {
-                modern(asked)
-            }
-        })
-        .await;
-        let server = Server::of(&peer).await;
-        let outcome = server.tool("echo", json!({"text": "x"})).await;
-        match outcome {
-            Ok(reply) => assert_eq!((said(&reply).as_str(), kind), ("x", "")),
-            Err(error) => {
-                assert_eq!(told(&error), kind, "{error}");
-                assert!(error.message().contains(words), "{error}");
-                if words == "429" {
-                    assert_eq!(error.data().retry_after_ms, Some(7000));
-                }
-            }
-        }
-        assert!(server.status().is_up(), "one call says nothing of the next");
-        assert_eq!(peer.calls().len(), 1, "{kind}: it is sent once");
-        server.stop().await;
-    }
+        (|_| status("415 Unsupported Media Type"), NO, "415"),
+        (|_| status("300 Multiple Choices"), NO, "300"),
+    ])
+    .await;
 }
 
 /// An error of the server's own is its answer, whatever the status that it comes with.

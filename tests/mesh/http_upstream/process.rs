@@ -48,7 +48,7 @@ impl Process {
         let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
-            .stderr(Stdio::inherit())
+            .stderr(Stdio::null())
             .spawn()
             .expect("it runs");
         let stdout = child.stdout.take().expect("piped");
