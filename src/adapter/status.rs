@@ -134,6 +134,12 @@ impl Status {
         }
     }
 
+    /// Whether the server has the tool, as far as is known: a list that was not read to its end
+    /// says nothing of a name that is not in it.
+    pub(super) fn may_have(&self, tool: &str) -> bool {
+        !self.tools.complete || self.tools.get(tool).is_some()
+    }
+
     /// Whether calls can be made now.
     #[must_use]
     pub const fn is_up(&self) -> bool {

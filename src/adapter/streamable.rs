@@ -199,13 +199,12 @@ impl Upstream {
 
     /// Whether the server has the tool; its list is read again before it is denied.
     async fn know(&self, tool: &str) -> Result<(), Error> {
-        let knows = |status: &Status| !status.tools.complete || status.tools.get(tool).is_some();
-        if knows(&self.status.borrow()) {
+        if self.status.borrow().may_have(tool) {
             return Ok(());
         }
         self.refresh().await?;
         let status = self.status.borrow();
-        if knows(&status) {
+        if status.may_have(tool) {
             return Ok(());
         }
         Err(failure::no_tool(tool, &status.tools))

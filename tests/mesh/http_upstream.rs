@@ -12,7 +12,7 @@ mod stdio;
 
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::time::timeout;
 use tower::Service as _;
 use weftbus::{
@@ -20,14 +20,17 @@ use weftbus::{
         Status,
         streamable::{Endpoint, Headers, Options, Upstream},
     },
-    call::{Call, CallFuture, Context, Notify, Reply},
+    call::{Call, CallFuture, Context, Notify},
     mcp::Request,
     name::ServerName,
     spawn::Tasks,
 };
 
 use self::peer::Peer;
-use crate::stage::told;
+use crate::{
+    stage::told,
+    stdio::{body, said, tool},
+};
 
 /// A cold start of a Node or Python server on a machine that is busy.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -103,7 +106,7 @@ impl Server {
 
     /// Kind, case and `started` of the error of a call of `echo`, and its sentence.
     async fn refused(&self) -> (String, String) {
-        let error = self.tool("echo", json!({"text": "x"})).await;
+        let error = self.tool("echo", serde_json::json!({"text": "x"})).await;
         let error = error.expect_err("no answer");
         (told(&error), error.message().to_owned())
     }
@@ -112,21 +115,4 @@ impl Server {
         assert!(self.upstream.stop().await, "it ended in time");
         assert!(!self.status().is_up());
     }
-}
-
-fn tool(name: &str, arguments: Value) -> Value {
-    json!({"jsonrpc": "2.0", "id": "caller's", "method": "tools/call",
-        "params": {"name": name, "arguments": arguments}})
-}
-
-fn body(reply: &Reply) -> Value {
-    serde_json::from_slice(&reply.body).expect("JSON")
-}
-
-/// The text of the first block of a result.
-fn said(reply: &Reply) -> String {
-    let body = body(reply);
-    let text = body["result"]["content"][0]["text"].as_str();
-    text.unwrap_or_else(|| panic!("no text in {body}"))
-        .to_owned()
 }

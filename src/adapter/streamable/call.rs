@@ -7,7 +7,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use reqwest::header::HeaderValue;
+use reqwest::{StatusCode, header::HeaderValue};
 use tokio::{
     sync::{mpsc, oneshot},
     time::{sleep, sleep_until},
@@ -15,7 +15,7 @@ use tokio::{
 
 use super::{
     Upstream,
-    gap::Gap,
+    gap::{Gap, Status},
     incoming::{Incoming, Next},
     listen::LAST_EVENT,
     owner::Command,
@@ -42,6 +42,8 @@ const RESUME_LEAST: Duration = Duration::from_millis(50);
 const RESUME_MOST: Duration = Duration::from_secs(10);
 /// Header and body of a modern request do not say the same (2026-07-28, Header Mismatch).
 const HEADER_MISMATCH: &str = "-32020";
+/// The server does not speak our revision any more (2026-07-28, Unsupported Protocol Version).
+const UNSUPPORTED_VERSION: &str = "-32022";
 
 /// An answer, and the session that it came in.
 pub(super) struct Answered {
@@ -57,11 +59,23 @@ impl Upstream {
         let (mut reopened, mut read_again) = (false, false);
         loop {
             match self.exchange(call, &session).await {
-                Ok(answer) if !read_again && is_mismatch(&answer, call) => {
-                    read_again = true;
-                    self.refresh().await?;
+                Ok(answer) => {
+                    let code = code(&answer);
+                    // The headers of a tool's call follow a list that may be old.
+                    let is_stale =
+                        call.tool().is_some() && code.as_deref() == Some(HEADER_MISMATCH);
+                    if is_stale && !read_again {
+                        read_again = true;
+                        self.refresh().await?;
+                        continue;
+                    }
+                    if code.as_deref() == Some(UNSUPPORTED_VERSION) {
+                        let words = answer.error().unwrap_or_default();
+                        let status = Status::new(StatusCode::BAD_REQUEST, words.as_bytes(), None);
+                        self.tell(&session, Gap::Rejected(status));
+                    }
+                    return Ok(Answered { answer, session });
                 }
-                Ok(answer) => return Ok(Answered { answer, session }),
                 Err(Gap::Forgotten(_)) if !reopened => {
                     reopened = true;
                     session = self.reopened(&session).await?;
@@ -84,15 +98,21 @@ impl Upstream {
             .unwrap_or_else(|_owner_is_gone| Err(failure::stopped()))
     }
 
-    /// Tells the owner what is about the whole server. Where it has no room it hears it from the
-    /// next call.
+    /// Tells the owner what may be about the whole server.
     fn report(&self, session: &Session, gap: Gap) {
         let matters = match &gap {
             Gap::Away(_) | Gap::Denied(_) | Gap::Forgotten(_) => true,
             Gap::Rejected(status) => matches!(status.code.as_u16(), 404 | 405),
             _ => false,
         };
-        if matters && self.send(Command::Trouble(session.turn, gap)).is_err() {
+        if matters {
+            self.tell(session, gap);
+        }
+    }
+
+    /// Where the owner has no room it hears it from the next call.
+    fn tell(&self, session: &Session, gap: Gap) {
+        if self.send(Command::Trouble(session.turn, gap)).is_err() {
             tracing::debug!(server = %self.board.server, "trouble of a call was not told");
         }
     }
@@ -213,12 +233,10 @@ impl Upstream {
     }
 }
 
-/// Whether the server took the headers of a tool's call for wrong: they follow a list of tools
-/// that may be old.
-fn is_mismatch(answer: &Answer, call: &Call) -> bool {
-    let error = answer.error().filter(|_| call.tool().is_some());
-    let error = error.and_then(Members::read);
-    error.is_some_and(|error| error.get("code") == Some(HEADER_MISMATCH))
+/// The code of an error, as it was spelt.
+fn code(answer: &Answer) -> Option<String> {
+    let error = answer.error().and_then(Members::read)?;
+    error.get("code").map(str::to_owned)
 }
 
 /// How often a stream of answers was taken up again, and where.

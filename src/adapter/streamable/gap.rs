@@ -79,6 +79,16 @@ pub(super) fn cut(words: &[u8]) -> String {
 }
 
 impl Gap {
+    /// Whether no call at all can be made now.
+    pub(super) fn is_about_the_server(&self) -> bool {
+        match self {
+            Self::Away(_) => true,
+            // What is forbidden (403) may be one thing among many.
+            Self::Denied(status) => status.code == StatusCode::UNAUTHORIZED,
+            _ => false,
+        }
+    }
+
     /// In words for a status and an error: what happened, and what to do.
     pub(super) fn words(&self) -> String {
         match self {

@@ -31,7 +31,7 @@ use crate::{
     mcp::{Method, members::quoted, version::Era},
 };
 
-/// A server that seems to have changed its era is opened anew at most once in this time.
+/// A server is opened again for the adapter's own sake at most once in this time.
 const REOPEN_EVERY: Duration = Duration::from_secs(10);
 
 /// How a stay ended.
@@ -152,7 +152,7 @@ impl<'a> Stay<'a> {
             Event::Heard(heard) => return self.heard(heard).await,
             Event::Page(answer) => {
                 self.page = None;
-                return self.read(answer);
+                return self.read(answer).await;
             }
             Event::Due => self.tick(),
         }
@@ -215,10 +215,7 @@ impl<'a> Stay<'a> {
     async fn trouble(&mut self, gap: Gap) -> ControlFlow<Ended> {
         let shut = Shut::of(&gap, &self.owner.options);
         match gap {
-            Gap::Away(_) => return ControlFlow::Break(Ended::Failed(shut)),
-            Gap::Denied(status) if status.code.as_u16() == 401 => {
-                return ControlFlow::Break(Ended::Failed(shut));
-            }
+            gap if gap.is_about_the_server() => return ControlFlow::Break(Ended::Failed(shut)),
             // One tool may be forbidden, and the others not.
             Gap::Denied(_) => {
                 self.owner.board.status.send_modify(|status| {
@@ -227,18 +224,23 @@ impl<'a> Stay<'a> {
                 });
                 self.follow.read_later(Instant::now());
             }
-            Gap::Forgotten(_) => return self.reopen(true, None).await,
+            Gap::Forgotten(_) if self.may_reopen() => return self.reopen(true, None).await,
             // Nothing answers there, or not in this era: perhaps another server took its place.
-            Gap::Rejected(_) => {
-                let now = Instant::now();
-                if self.reopened.is_none_or(|last| last + REOPEN_EVERY <= now) {
-                    self.reopened = Some(now);
-                    return self.reopen(false, None).await;
-                }
-            }
+            Gap::Rejected(_) if self.may_reopen() => return self.reopen(false, None).await,
             _ => {}
         }
         ControlFlow::Continue(())
+    }
+
+    /// Whether the server may be opened again without a call that waits for it: a server that
+    /// forgets at once would be opened without an end.
+    fn may_reopen(&mut self) -> bool {
+        let now = Instant::now();
+        let may = self.reopened.is_none_or(|last| last + REOPEN_EVERY <= now);
+        if may {
+            self.reopened = Some(now);
+        }
+        may
     }
 
     /// Opens the server again in place of a session that is gone; who waits for that is told.
@@ -283,12 +285,13 @@ impl<'a> Stay<'a> {
     }
 
     /// Takes a page of the tools, or why there is none.
-    fn read(&mut self, answer: Result<Answer, Gap>) -> ControlFlow<Ended> {
+    async fn read(&mut self, answer: Result<Answer, Gap>) -> ControlFlow<Ended> {
         let step = match &answer {
-            Err(gap @ (Gap::Away(_) | Gap::Denied(_))) => {
+            Err(gap) if gap.is_about_the_server() => {
                 let shut = Shut::of(gap, &self.owner.options);
                 return ControlFlow::Break(Ended::Failed(shut));
             }
+            Err(Gap::Forgotten(_)) if self.may_reopen() => return self.reopen(true, None).await,
             Err(gap) => Err(gap.words()),
             Ok(answer) => match answer.result() {
                 Some(result) => self.follow.page(result),

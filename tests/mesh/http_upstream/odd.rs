@@ -178,6 +178,36 @@ async fn a_server_that_goes_and_comes_is_followed() {
     server.stop().await;
 }
 
+/// A server that speaks another revision from one call to the next is asked which.
+#[tokio::test]
+async fn a_server_that_changed_its_era_is_opened_anew() {
+    let peer = Peer::start(|asked, number| {
+        // Two requests open it as a modern one; then it is one no more.
+        if number < 3 {
+            return modern(asked);
+        }
+        let is_modern = !asked.header("mcp-method").is_empty();
+        if is_modern {
+            let refused = super::peer::error(asked, -32022, "Unsupported protocol version");
+            let headers = [("content-type", "application/json")];
+            return vec![response("400 Bad Request", &headers, refused.to_string())];
+        }
+        legacy(asked)
+    })
+    .await;
+    let server = Server::of(&peer).await;
+    let refused = server.tool("echo", json!({"text": "x"})).await;
+    assert!(refused.expect("the server's own answer").failed);
+    server
+        .when("it is opened the old way", |status| {
+            let peer = status.peer.as_ref();
+            peer.is_some_and(|peer| peer.revision == "2025-11-25")
+        })
+        .await;
+    assert_eq!(server.text("echo", json!({"text": "x"})).await, "x");
+    server.stop().await;
+}
+
 /// Neither permission nor failure says anything of an era: such a server is asked again, and is
 /// not opened the old way.
 #[tokio::test]

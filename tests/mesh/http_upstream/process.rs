@@ -31,8 +31,8 @@ impl Process {
         Self::start(command)
     }
 
-    /// The reference server that speaks it.
-    pub(crate) fn everything() -> Self {
+    /// The reference server that speaks it; port 0 is any.
+    pub(crate) fn everything(port: u16) -> Self {
         let package = "node/node_modules/@modelcontextprotocol/server-everything/dist/index.js";
         let mut command = Command::new(real("node"));
         command
@@ -40,7 +40,7 @@ impl Process {
             .arg(root().join("tests/real/fixtures/loopback.cjs"))
             .arg(root().join(".tools/real").join(package))
             .arg("streamableHttp")
-            .env("PORT", "0");
+            .env("PORT", port.to_string());
         Self::start(command)
     }
 

@@ -155,7 +155,8 @@ async fn a_server_may_restart() {
 /// The server that answers 400 where others answer 404.
 #[tokio::test]
 async fn the_reference_server_is_carried() {
-    let process = Process::everything();
+    let process = Process::everything(0);
+    let port = process.port;
     let server = Server::up(options(&process.url())).await;
     let status = server.status();
     let peer = status.peer.expect("it is open");
@@ -178,5 +179,16 @@ async fn the_reference_server_is_carried() {
         .await
         .expect("an answer");
     assert!(heard.try_next().is_some());
+    // Anew, it knows no session of before, and says 400.
+    drop(process);
+    let _process = Process::everything(port);
+    until(PATIENCE, "it is up", || server.status().is_up()).await;
+    let mut answer = server.tool("echo", json!({"message": "y"})).await;
+    if answer.is_err() {
+        // It was found out by this call, or by the stream just then.
+        server.when("it is up again", Status::is_up).await;
+        answer = server.tool("echo", json!({"message": "y"})).await;
+    }
+    assert_eq!(super::said(&answer.expect("an answer")), "Echo: y");
     server.stop().await;
 }

@@ -10,7 +10,7 @@ use std::{
 
 use serde_json::json;
 use tokio::time::Instant;
-use weftbus::mcp::version::Era;
+use weftbus::{adapter::State, mcp::version::Era};
 
 use super::{
     peer::{
@@ -142,6 +142,35 @@ async fn a_server_that_forgets_at_once_is_told() {
     assert_eq!(kind, "SERVER_OVERLOADED SERVER_UNAVAILABLE No");
     assert!(why.contains("session"), "{why}");
     assert_eq!(peer.calls().len(), 2);
+    server.stop().await;
+}
+
+/// Nor is it opened without an end, where nobody calls.
+#[tokio::test]
+async fn a_server_that_forgets_everything_is_not_opened_for_ever() {
+    let peer = Peer::start(|asked, _| match (asked.verb.as_str(), asked.method()) {
+        ("GET", _) | (_, "tools/list") => status("404 Not Found"),
+        (_, "initialize") => {
+            let opened = json!({"protocolVersion": "2025-06-18",
+                "capabilities": {"tools": {"listChanged": true}}});
+            let headers = [
+                ("content-type", "application/json"),
+                ("mcp-session-id", "s"),
+            ];
+            let body = result(asked, opened).to_string();
+            vec![response("200 OK", &headers, body)]
+        }
+        _ => legacy(asked),
+    })
+    .await;
+    let server = Server::of(&peer).await;
+    let status = server.status();
+    assert_eq!(status.state, State::Degraded, "{status:?}");
+    let why = status.last_error.expect("a reason");
+    assert!(why.contains("session"), "{why}");
+    // Calls go well, so they are passed on.
+    assert_eq!(server.text("echo", json!({"text": "x"})).await, "x");
+    assert_eq!(peer.count("initialize"), 2);
     server.stop().await;
 }
 

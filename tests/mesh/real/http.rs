@@ -96,7 +96,7 @@ fn without_session(answer: &mut Value) {
 async fn over_http_it_says_what_it_says() {
     let plans = Plans::read();
     let plan = &plans.servers[SERVER];
-    let process = Process::everything();
+    let process = Process::everything(0);
     let stage = Stage::new(&format!(
         "servers: {{ {SERVER}: {{ url: '{}' }} }}\n",
         process.url()
