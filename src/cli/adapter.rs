@@ -26,8 +26,8 @@ EXAMPLES
 const AFTER: &str = "\
 Its token is one for `serve:tools/NAME/*` (`weft token issue NAME --allow 'serve:tools/NAME/*'`), or
 one that may issue such a token, as the one of `weft up` may. What stands behind `--` is the
-server's command and its arguments, untouched. A server at a URL speaks Streamable HTTP, of any
-revision; no token of Weft is ever sent to it.";
+server's command and its arguments, untouched. A server at a URL speaks Streamable HTTP
+(2025-03-26 and later); no token of Weft is ever sent to it.";
 
 /// Join one server to a mesh, as a sidecar
 #[derive(clap::Args)]
