@@ -3,9 +3,14 @@
 pub mod bench;
 mod broken;
 pub mod context;
+pub mod edge;
 pub mod folder;
 pub mod member;
 pub mod plane;
+mod reload;
+mod roster;
+mod seat;
 pub mod sidecar;
 pub mod tokens;
+mod translate;
 pub mod up;

@@ -16,8 +16,10 @@ mod doctor;
 mod down;
 mod exit;
 mod failure;
+mod gateway;
 mod health;
 mod invocation;
+mod mcp;
 mod output;
 mod schema;
 mod servers;
@@ -27,7 +29,7 @@ mod tools;
 mod up;
 mod version;
 
-use std::{ffi::OsString, process::ExitCode};
+use std::{ffi::OsString, process::ExitCode, time::Duration};
 
 use clap::{Parser as _, error::ErrorKind};
 use weftbus::{config::Env, config::env::WEFT_LOG, telemetry::log};
@@ -39,6 +41,9 @@ use self::{
     invocation::Invocation,
     output::{Format, Printer},
 };
+
+/// How long what is left of a command may take when it is done.
+const LEFT_MAX: Duration = Duration::from_millis(100);
 
 /// What `main` does once it knows that it is not the watchdog.
 pub(crate) fn main(args: impl Iterator<Item = OsString>) -> ExitCode {
@@ -56,7 +61,12 @@ fn run(cli: Cli, env: Env) -> Exit {
     let mut invocation = Invocation::new(printer, env, cli.globals);
     let done = start_log(&invocation, &cli.command)
         .and_then(|()| runtime())
-        .and_then(|runtime| runtime.block_on(dispatch(cli.command, &mut invocation)));
+        .and_then(|runtime| {
+            let done = runtime.block_on(dispatch(cli.command, &mut invocation));
+            // A thread that reads standard input can't be told to stop.
+            runtime.shutdown_timeout(LEFT_MAX);
+            done
+        });
     match done {
         Ok(exit) => exit,
         Err(failure) => {
@@ -73,6 +83,8 @@ async fn dispatch(command: Command, to: &mut Invocation) -> Result<Exit, Failure
         Command::Up(args) => up::run(&args, to).await,
         Command::Adapter(args) => adapter::run(&args, to).await,
         Command::Control(args) => control::run(&args, to).await,
+        Command::Gateway(args) => gateway::run(&args, to).await,
+        Command::Mcp(args) => mcp::run(&args, to).await,
         Command::Call(args) => call::run(&args, to).await,
         Command::Servers(args) => servers::run(&args, to).await,
         Command::Tools(args) => tools::run(&args, to).await,
@@ -158,7 +170,7 @@ fn start_log(to: &Invocation, command: &Command) -> Result<(), Failure> {
     let usual = match command {
         // At a terminal the banner is what is read; elsewhere the log is all that is kept.
         Command::Up(_) if to.printer.is_lively() => "warn",
-        Command::Up(_) | Command::Adapter(_) | Command::Control(_) => {
+        Command::Up(_) | Command::Adapter(_) | Command::Control(_) | Command::Gateway(_) => {
             "warn,weftbus=info,server=info,nats-server=info"
         }
         // As a mesh runs: with the spans of calls on.

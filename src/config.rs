@@ -11,6 +11,7 @@ mod choice;
 mod decode;
 pub mod env;
 mod expand;
+mod gateway;
 mod gather;
 mod import;
 mod later;
@@ -26,11 +27,11 @@ mod tree;
 mod unit;
 mod walk;
 
-use std::{fmt, path::PathBuf};
+use std::{fmt, net::SocketAddr, path::PathBuf};
 
 pub use broker::{Broker, Credentials, Tls};
 pub use env::Env;
-pub use model::{Config, KeyFile, Limits, Nats, Policy, Server, TlsFiles, Validate};
+pub use model::{Config, Gateway, KeyFile, Limits, Nats, Policy, Server, TlsFiles, Validate};
 pub use name::slug;
 pub use problem::{Place, Problem, Problems, Warning, nearest};
 pub use secret::{Address, Secret, SecretSource, Setting};
@@ -74,6 +75,10 @@ pub struct Overrides {
     pub nats_server: Option<PathBuf>,
     /// `--data DIR`: the folder of the state.
     pub data: Option<PathBuf>,
+    /// `--listen`.
+    pub listen: Option<SocketAddr>,
+    /// `--insecure`.
+    pub insecure: bool,
 }
 
 /// A configuration that holds together.
@@ -106,6 +111,8 @@ pub struct Origins {
     pub policy: Origin,
     /// `limits`.
     pub limits: Origin,
+    /// Of the gateway's address.
+    pub gateway: Origin,
     /// The folder of the state.
     pub data: Origin,
 }
@@ -161,6 +168,7 @@ pub fn load(sources: &Sources) -> Result<Loaded, Problems> {
         overrides: &sources.overrides,
         file: main.as_ref().and_then(|main| block(main, "nats")),
     };
+    let gateway = gateway::answer(sources, &mut config.gateway, &mut gathered.problems);
     let (broker, nats) = nats.answer(&mut gathered.problems, &mut gathered.warnings);
     gathered.problems.into_result()?;
 
@@ -176,6 +184,7 @@ pub fn load(sources: &Sources) -> Result<Loaded, Problems> {
             nats,
             policy: from("policy"),
             limits: from("limits"),
+            gateway: gateway.unwrap_or_else(|| from("gateway")),
             data: data_origin,
         },
         members: found
@@ -198,6 +207,20 @@ pub fn schema() -> schemars::Schema {
         .into_root_schema_for::<Config>()
 }
 
+/// The files whose change changes the configuration, whether they are there or not.
+#[must_use]
+pub fn watched(sources: &Sources) -> Vec<PathBuf> {
+    std::iter::once(main_file(sources).unwrap_or_else(|| sources.folder.join(FILE)))
+        .chain(sources.import.iter().cloned())
+        .collect()
+}
+
+/// The configuration file that is named.
+fn main_file(sources: &Sources) -> Option<PathBuf> {
+    let named = || sources.env.get(WEFT_CONFIG).map(PathBuf::from);
+    sources.file.clone().or_else(named)
+}
+
 /// A file that was read.
 struct Read {
     path: PathBuf,
@@ -209,10 +232,7 @@ struct Read {
 
 /// The configuration file, which is the first where there is one, and those of clients.
 fn files(sources: &Sources, problems: &mut Problems) -> Vec<Read> {
-    let named = sources
-        .file
-        .clone()
-        .or_else(|| sources.env.get(WEFT_CONFIG).map(PathBuf::from));
+    let named = main_file(sources);
     let usual = || Some(sources.folder.join(FILE)).filter(|path| path.exists());
     let main = named.or_else(usual).map(|path| (path, false));
     let clients = sources.import.iter().map(|path| (path.clone(), true));

@@ -9,10 +9,12 @@
 
 mod broker_jwt;
 mod callout;
+mod changes;
 mod connect;
 mod file;
 mod keys;
 mod kick;
+mod leases;
 mod registry;
 pub mod roles;
 pub mod service;
@@ -26,6 +28,7 @@ use tokio::time::Instant;
 
 use self::{
     callout::Callout,
+    changes::Changes,
     connect::Wire,
     keys::seed,
     service::{Desk, tools as tool},
@@ -187,6 +190,7 @@ async fn begin(options: Options, tasks: &Tasks) -> Result<Desk, Error> {
     // What members send comes in on a connection of its own: one that they can kill.
     let beats = open(store_login, "weft control heartbeats").await?;
     let registry = Registry::start(beats, bucket(names::SERVERS).await?, tasks).await?;
+    let changes = Changes::start(registry.servers(), store.clone(), tasks);
     let watches = Watches::start(&tokens, key, store, tasks);
     let kicks = match &options.accounts {
         Accounts::One(_) => None,
@@ -201,6 +205,7 @@ async fn begin(options: Options, tasks: &Tasks) -> Result<Desk, Error> {
     Ok(Desk {
         tokens,
         watches,
+        changes,
         registry,
         kicks,
         tools: tool::Tools::new(),

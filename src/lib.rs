@@ -2,6 +2,7 @@
 
 pub mod access;
 pub mod adapter;
+pub mod admin;
 pub mod app;
 pub mod broker;
 pub mod bus;
@@ -10,6 +11,8 @@ pub mod child;
 pub mod config;
 pub mod control;
 pub mod error;
+pub mod gateway;
+pub mod http;
 pub mod mcp;
 pub mod mesh;
 pub mod name;

@@ -8,6 +8,7 @@ pub mod fault;
 pub mod framing;
 mod head;
 pub mod members;
+pub mod meta;
 pub mod method;
 pub mod version;
 

@@ -17,7 +17,10 @@
 //! ```
 
 mod ask;
+mod feed;
+mod guest;
 mod result;
+mod servers;
 mod session;
 mod trust;
 
@@ -31,7 +34,9 @@ use tower::Service as _;
 use self::session::Session;
 pub use self::{
     ask::Ask,
+    guest::{Guest, Guests},
     result::{Answer, ToolResult},
+    servers::Servers,
 };
 use crate::{
     access::{Trust, exchange::Held},
@@ -262,6 +267,31 @@ impl Mesh {
             .map_err(move |error| error.located(self.identity().as_str(), || about.error_context()))
     }
 
+    /// Sends a call in the name of a guest: what an edge does for its clients.
+    ///
+    /// # Errors
+    /// As [`Mesh::send`]; `ACCESS_DENIED` where this member may not call in other names.
+    pub fn send_as(
+        &self,
+        guest: &Guest,
+        mut call: Call,
+    ) -> impl Future<Output = Result<Reply, Error>> + Send + use<> {
+        call.context.credential = Some(guest.credential.clone());
+        call.context.caller = Some(guest.identity().clone());
+        let (about, own) = (call.about(), self.identity().clone());
+        let answer = self.inner.stack.clone().call(call);
+        answer.map_err(move |error| error.located(own.as_str(), || about.error_context()))
+    }
+
+    /// The servers that this member may see, now and whenever one of them joins, changes or
+    /// leaves: a change is seen within a second.
+    ///
+    /// # Errors
+    /// What the control plane says, or its silence.
+    pub async fn servers(&self) -> Result<tokio::sync::watch::Receiver<Servers>, Error> {
+        servers::follow(self, &self.inner.tasks).await
+    }
+
     /// What this process knows of tokens, kept up to date by the control plane: what a server
     /// needs to check who calls it.
     ///
@@ -288,6 +318,10 @@ impl Mesh {
         if !self.inner.tasks.stop(Duration::from_secs(2)).await {
             tracing::debug!("the mesh was left before all of its tasks ended");
         }
+    }
+
+    fn stack(&self) -> SharedService {
+        self.inner.stack.clone()
     }
 
     fn session(&self) -> &Session {

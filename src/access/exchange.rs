@@ -51,6 +51,14 @@ pub struct TrustOpen {
     pub deliver: String,
 }
 
+/// Arguments of `server_watch`: where it is to be said that the servers changed.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ServerWatch {
+    /// As in [`TrustOpen`].
+    pub deliver: String,
+}
+
 /// What is wrong with a token that we hold.
 const WHY: &str = "it is no token of Weft";
 

@@ -170,6 +170,23 @@ impl Trust {
         Ok(Arc::clone(&known.principal))
     }
 
+    /// Reads a token that is shown at a door: signed, of this audience, neither expired nor
+    /// revoked as far as is known here.
+    ///
+    /// # Errors
+    /// `AUTHENTICATION_FAILED` with its case, `INTERNAL_ERROR` (TRUST_STALE).
+    pub fn open(&self, token: &str, audience: Audience) -> Result<Claims, Error> {
+        let state = self.inner.state.load();
+        if state.fresh_until.is_none_or(|until| Instant::now() > until) {
+            return Err(stale());
+        }
+        let claims = state.verifier.verify(token, audience, now())?;
+        if state.revoked.contains(&claims.jti) {
+            return Err(TokenError::Revoked.into());
+        }
+        Ok(claims)
+    }
+
     fn look_up(&self, reference: &str) -> Option<Arc<Known>> {
         let key: &[u8; REFERENCE_CHARS] = reference.as_bytes().try_into().ok()?;
         self.inner.known.get(key)

@@ -305,6 +305,8 @@ fn options(search: &Search, data: &Path, existing: Option<&str>) -> Result<UpOpt
         .map_err(|problems| Error::new(Kind::InternalError, problems.to_string()))?;
     Ok(UpOptions {
         loaded,
+        sources: None,
+        gateway: false,
         search: search.clone(),
         ephemeral: true,
         watchdog: None,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::tokens;
+use super::{seat::Who, tokens};
 use crate::{
     access::Lifetimes,
     bus::{
@@ -10,7 +10,6 @@ use crate::{
     },
     control::{self, Accounts, Control, Options as ControlOptions, Secrets},
     error::{Error, Kind},
-    mesh::TokenSource,
     name::{Identity, Instance, ServerName, header},
     policy,
     spawn::Tasks,
@@ -107,28 +106,13 @@ impl Plane {
     /// # Errors
     /// A permission that is none, or what the token store says.
     pub async fn issue(&self, name: Identity, permissions: &[String]) -> Result<String, Error> {
-        let issued = tokens::local(Arc::clone(&self.control), name, permissions.to_vec());
-        Ok(issued.await?.0)
-    }
-
-    /// A connect token that is renewed until the tasks are stopped; each new one is told.
-    ///
-    /// # Errors
-    /// As [`Plane::issue`].
-    pub async fn renewed(
-        &self,
-        name: Identity,
-        permissions: Vec<String>,
-        told: impl Fn(&str) + Send + Sync + 'static,
-        tasks: &Tasks,
-    ) -> Result<TokenSource, Error> {
-        let (control, told) = (Arc::clone(&self.control), Arc::new(told));
-        let issue = move || {
-            let told = Arc::clone(&told);
-            let issued = tokens::local(Arc::clone(&control), name.clone(), permissions.clone());
-            async move { issued.await.inspect(|(token, _)| told(token)) }
+        let who = Who {
+            name,
+            permissions: permissions.to_vec(),
+            role: None,
         };
-        tokens::renewed(issue, tasks).await
+        let issued = tokens::local(Arc::clone(&self.control), who);
+        Ok(issued.await?.0)
     }
 
     /// The control plane's own connection.

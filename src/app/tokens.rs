@@ -4,15 +4,17 @@
 use std::{sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
+use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
 
+use super::seat::Who;
 use crate::{
-    access,
+    access::{self, exchange::Held},
     call::Permissions,
     control::{Control, Wish},
     error::{Error, Kind},
-    mesh::TokenSource,
-    name::{Identity, ServerName},
+    mesh::{self, Mesh, TokenSource},
+    name::ServerName,
     spawn::{Failure, Tasks},
 };
 
@@ -64,21 +66,53 @@ where
 ///
 /// # Errors
 /// A permission that is none, or what the token store says.
-pub async fn local(
-    control: Arc<Control>,
-    name: Identity,
-    permissions: Vec<String>,
-) -> Result<Fresh, Error> {
-    let permissions = Permissions::parse(&permissions)
+pub(super) async fn local(control: Arc<Control>, who: Who) -> Result<Fresh, Error> {
+    let permissions = Permissions::parse(&who.permissions)
         .map_err(|error| Error::new(Kind::InvalidParams, error.to_string()))?;
     let wish = Wish {
-        name,
+        name: who.name,
         permissions,
-        role: None,
+        role: who.role,
         ttl: None,
     };
     let issued = control.issue_local(wish).await?;
     Ok((issued.token, issued.claims.exp))
+}
+
+/// A token under this name: the one given, where it is of that name, else one that the control
+/// plane issues to whoever may ask for it.
+///
+/// # Errors
+/// What the broker or the control plane says.
+pub(super) async fn own(
+    who: Who,
+    joining: &mesh::Options,
+    tasks: &Tasks,
+) -> Result<TokenSource, Error> {
+    #[derive(Deserialize)]
+    struct Issued {
+        token: String,
+        about: About,
+    }
+    #[derive(Deserialize)]
+    struct About {
+        exp: u64,
+    }
+    if Held::read(&(joining.token)())?.sub == who.name {
+        return Ok(Arc::clone(&joining.token));
+    }
+    let mesh = Mesh::connect_in(joining.clone(), tasks).await?;
+    let arguments = serde_json::json!({
+        "name": who.name, "permissions": who.permissions, "role": who.role,
+    });
+    let issue = move || {
+        let (mesh, arguments) = (mesh.clone(), arguments.clone());
+        async move {
+            let issued: Issued = mesh.control("token_issue", arguments).await?;
+            Ok((issued.token, issued.about.exp))
+        }
+    };
+    renewed(issue, tasks).await
 }
 
 async fn stopped(stop: &CancellationToken, wait: Duration) -> bool {

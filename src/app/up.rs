@@ -3,27 +3,29 @@
 //! Started from the ground up, stopped from the top down: first the servers leave, then the
 //! control plane, then the broker, last the watchdog.
 
-mod translate;
-
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    broken,
     context::Context,
+    edge::{self, Bodies, Edge, Listen, ListenError},
     folder::{Folder, FolderError},
-    member::{self, Member},
     plane::Plane,
-    tokens::{self, LOCAL},
+    reload::Reload,
+    roster::Roster,
+    seat::{Seat, Who},
+    tokens::LOCAL,
+    translate,
 };
 use crate::{
     broker::{Broker, Options as BrokerOptions, Search, StartError as BrokerError},
-    bus::{Bounds, Limits, Tls},
+    bus::Tls,
     child::{Watchdog, watchdog::WatchdogError},
-    config::{self, Loaded, Validate},
+    config::{self, Loaded, Sources},
     control::{self, Secrets, SecretsError},
     error::Error,
+    http::Bound,
     mesh::{self, TokenSource},
     name::{Identity, ServerName},
     spawn::Tasks,
@@ -31,8 +33,6 @@ use crate::{
 
 /// How long the servers have to finish what is under way.
 const GRACE: Duration = Duration::from_secs(5);
-/// How long the servers may take to be up or to have failed once, before the mesh is called ready.
-const SETTLE_MAX: Duration = Duration::from_secs(60);
 
 /// How long the registry may take to hear of servers that have settled.
 const KNOWN_MAX: Duration = Duration::from_secs(5);
@@ -42,6 +42,10 @@ const KNOWN_MAX: Duration = Duration::from_secs(5);
 pub struct Options {
     /// The configuration.
     pub loaded: Loaded,
+    /// Where it was read: its changes are applied. Nothing: it stays as it is.
+    pub sources: Option<Sources>,
+    /// Whether there is a gateway.
+    pub gateway: bool,
     /// Where nats-server is looked for.
     pub search: Search,
     /// Whether the data folder is to be removed in the end.
@@ -65,6 +69,9 @@ pub enum StartError {
     /// nats-server.
     #[error(transparent)]
     Broker(#[from] BrokerError),
+    /// The address of the gateway.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
     /// The control plane, or the connection to the broker.
     #[error(transparent)]
     Mesh(#[from] Error),
@@ -78,8 +85,10 @@ pub struct Up {
     broker: Option<Broker>,
     url: String,
     plane: Plane,
-    members: Vec<Member>,
-    report: Vec<Row>,
+    seat: Seat,
+    servers: Vec<Row>,
+    reload: Reload,
+    edge: Option<Edge>,
     root: Tasks,
     ground: Tasks,
 }
@@ -120,7 +129,8 @@ impl Up {
     pub async fn start(options: Options) -> Result<Self, StartError> {
         let folder = Folder::take(&options.loaded.data)?;
         let (root, ground) = (Tasks::new(), Tasks::new());
-        let started = Self::start_in(options, folder, &root, &ground).await;
+        // On the heap: it is large, made once, and moved by whoever waits for it.
+        let started = Box::pin(Self::start_in(options, folder, &root, &ground)).await;
         if started.is_err() {
             root.stop(GRACE).await;
             ground.stop(GRACE).await;
@@ -134,6 +144,11 @@ impl Up {
         root: &Tasks,
         ground: &Tasks,
     ) -> Result<Self, StartError> {
+        // First, because somebody else may have it.
+        let bound = match options.gateway {
+            true => Some(Bound::bind(listen(&options.loaded.config.gateway)).await?),
+            false => None,
+        };
         let watchdog = Watchdog::start(options.watchdog.as_deref(), ground).await?;
         let secrets = Arc::new(Secrets::load_or_create(folder.path())?);
         let (broker, urls, login) = match &options.loaded.broker {
@@ -159,137 +174,44 @@ impl Up {
         let tls = login.map_or_else(Tls::default, |(_, tls)| translate::bus_tls(tls));
         let login = login.map(|(credentials, _)| translate::bus_auth(credentials));
         let plane = Plane::start(&urls, &secrets, login, tls, root).await?;
-        let mut up = Self {
+        let seat = Seat::new(&plane, &urls);
+        hand_out_token(&seat, &folder, root).await?;
+        let mut roster = Roster::new(seat.clone(), watchdog, root.clone());
+        roster.apply(&options.loaded).await;
+        let servers = roster.rows();
+        be_known(&seat, &servers).await;
+        // Last: it begins with the tools that are there.
+        let edge = match bound {
+            Some(bound) => Some(open_gateway(&seat, bound, &options.loaded, root).await?),
+            None => None,
+        };
+        let up = Self {
             url: urls.join(","),
             folder,
             ephemeral: options.ephemeral,
             broker,
             plane,
-            members: Vec::new(),
-            report: Vec::new(),
+            seat,
+            servers,
+            reload: Reload::start(roster, options.loaded, options.sources, root),
+            edge,
             root: root.clone(),
             ground: ground.clone(),
         };
-        up.hand_out_token().await?;
-        up.join(&options.loaded, &watchdog).await;
-        up.be_known().await;
         up.write_context()?;
         Ok(up)
-    }
-
-    /// The token of whoever works on this machine, in a file that only he can read.
-    async fn hand_out_token(&self) -> Result<(), StartError> {
-        let file = self.folder.token_file();
-        let local = Identity::new(LOCAL).expect("it is a name");
-        let told = move |token: &str| {
-            if let Err(error) = control::write_private(&file, token.as_bytes()) {
-                tracing::error!(%error, "the token file could not be written");
-            }
-        };
-        let everything = vec!["*".to_owned()];
-        self.plane
-            .renewed(local, everything, told, &self.root)
-            .await?;
-        Ok(())
-    }
-
-    /// Starts every server of the configuration, and waits until each has settled.
-    async fn join(&mut self, loaded: &Loaded, watchdog: &Watchdog) {
-        let mut broken = Vec::new();
-        for member in loaded.members.iter().filter(|member| member.enabled) {
-            let problem = match &member.launch {
-                Err(problem) => problem.summary(),
-                Ok(launch) => match self
-                    .start_member(&member.name, launch, loaded, watchdog)
-                    .await
-                {
-                    Ok(member) => {
-                        self.members.push(member);
-                        continue;
-                    }
-                    Err(error) => error.to_string(),
-                },
-            };
-            if let Ok(server) = ServerName::new(&member.name) {
-                broken::announce(self.plane.link(), server, problem.clone(), &self.root);
-            }
-            broken.push(Row {
-                server: member.name.clone(),
-                tools: None,
-                problem: Some(problem),
-            });
-        }
-        let settling = futures_util::future::join_all(self.members.iter().map(Member::settled));
-        if tokio::time::timeout(SETTLE_MAX, settling).await.is_err() {
-            tracing::warn!("not every server has answered or failed in time; they are tried on");
-        }
-        self.report = broken;
-    }
-
-    async fn start_member(
-        &self,
-        name: &str,
-        launch: &config::Launch,
-        loaded: &Loaded,
-        watchdog: &Watchdog,
-    ) -> Result<Member, Error> {
-        let server = ServerName::new(name)
-            .map_err(|error| Error::new(crate::error::Kind::InvalidParams, error.to_string()))?;
-        let (identity, permissions) = (server.identity(), tokens::server_permissions(&server));
-        let token = self
-            .plane
-            .renewed(identity, permissions, |_| {}, &self.root);
-        let token = token.await?;
-        let limits = &loaded.config.limits;
-        let options = member::Options {
-            server,
-            upstream: translate::upstream(&launch.target, limits),
-            mesh: self.mesh_options(token),
-            validate: launch.validate == Validate::Adapter,
-            limits: Limits {
-                calls: translate::count(limits.in_flight),
-                bytes: translate::size(limits.waiting),
-            },
-            bounds: Bounds {
-                body: translate::size(limits.result),
-            },
-            timeout: launch.timeout,
-        };
-        Ok(Member::start(options, watchdog, &self.root))
     }
 
     /// How a part of this process joins with a token.
     #[must_use]
     pub fn mesh_options(&self, token: TokenSource) -> mesh::Options {
-        let mut options = mesh::Options::with_source(self.url.clone(), token);
-        options.urls = self.url.split(',').map(str::to_owned).collect();
-        options.broker = self.plane.login();
-        options.tls = self.plane.tls();
-        options
-    }
-
-    /// Waits until the registry has heard of every server: whoever finds the mesh finds them all.
-    async fn be_known(&self) {
-        let mut servers = self.plane.control().registry().servers();
-        let names: Vec<ServerName> = self
-            .report
-            .iter()
-            .map(|row| row.server.as_str())
-            .chain(self.members.iter().map(|member| member.server.as_str()))
-            .filter_map(|name| ServerName::new(name).ok())
-            .collect();
-        let known = servers.wait_for(|servers| names.iter().all(|name| servers.knows(name)));
-        if tokio::time::timeout(KNOWN_MAX, known).await.is_err() {
-            tracing::warn!(
-                "not every server has been heard of in time; they are waited for no longer"
-            );
-        }
+        self.seat.options(token)
     }
 
     fn write_context(&self) -> Result<(), StartError> {
         let context = Context {
             nats_url: self.url.clone(),
-            gateway_url: None,
+            gateway_url: self.gateway_url(),
             token_file: self.folder.token_file(),
             pid: std::process::id(),
         };
@@ -333,21 +255,16 @@ impl Up {
         &self.plane
     }
 
-    /// Every server, in order of their names.
+    /// Where MCP clients find all servers; nothing where there is no gateway.
     #[must_use]
-    pub fn servers(&self) -> Vec<Row> {
-        let mut rows = self.report.clone();
-        rows.extend(self.members.iter().map(|member| {
-            let status = member.status();
-            let status = status.borrow();
-            Row {
-                server: member.server.to_string(),
-                tools: status.is_up().then_some(status.tools.tools.len()),
-                problem: member.problem(),
-            }
-        }));
-        rows.sort_by(|a, b| a.server.cmp(&b.server));
-        rows
+    pub fn gateway_url(&self) -> Option<String> {
+        self.edge.as_ref().map(Edge::url)
+    }
+
+    /// Every server as it was when the mesh was ready, in order of their names.
+    #[must_use]
+    pub fn servers(&self) -> &[Row] {
+        &self.servers
     }
 
     /// Resolves when a part ended that nothing works without.
@@ -356,12 +273,16 @@ impl Up {
         self.root.stopping()
     }
 
-    /// Stops everything: servers leave and finish what is under way, children end, then the
-    /// control plane, the broker and the watchdog.
+    /// Stops everything: clients first, then servers leave and finish what is under way, children
+    /// end, then the control plane, the broker and the watchdog.
     pub async fn stop(self) {
         self.folder.remove(super::context::FILE);
-        let stopping = self.members.into_iter().map(|member| member.stop(GRACE));
-        futures_util::future::join_all(stopping).await;
+        if let Some(edge) = self.edge {
+            edge.stop(GRACE).await;
+        }
+        if let Some(roster) = self.reload.stop().await {
+            roster.stop().await;
+        }
         self.plane.stop().await;
         let root = self.root.stop(GRACE).await;
         if let Some(broker) = self.broker {
@@ -376,5 +297,62 @@ impl Up {
         {
             tracing::warn!(%error, "the data folder could not be removed");
         }
+    }
+}
+
+/// The token of whoever works on this machine, in a file that only he can read.
+async fn hand_out_token(seat: &Seat, folder: &Folder, tasks: &Tasks) -> Result<(), StartError> {
+    let file = folder.token_file();
+    let told = move |token: &str| {
+        if let Err(error) = control::write_private(&file, token.as_bytes()) {
+            tracing::error!(%error, "the token file could not be written");
+        }
+    };
+    let local = Who {
+        name: Identity::new(LOCAL).expect("it is a name"),
+        permissions: vec!["*".to_owned()],
+        role: None,
+    };
+    seat.token(local, told, tasks).await?;
+    Ok(())
+}
+
+/// The gateway, on an address that was taken.
+async fn open_gateway(
+    seat: &Seat,
+    bound: Bound,
+    loaded: &Loaded,
+    tasks: &Tasks,
+) -> Result<Edge, Error> {
+    let token = seat.token(edge::gateway(), |_| {}, tasks).await?;
+    let mut joining = seat.options(token);
+    joining.timeout = loaded.config.policy.timeout.duration();
+    joining.bounds.body = translate::size(loaded.config.limits.result);
+    let bodies = Bodies {
+        body: translate::size(loaded.config.limits.request_body),
+        in_flight: translate::size(loaded.config.limits.request_bodies),
+        ..Bodies::default()
+    };
+    Edge::start(bound, joining, bodies, tasks).await
+}
+
+fn listen(gateway: &config::Gateway) -> Listen {
+    Listen {
+        hosts: gateway.hosts.clone(),
+        origins: gateway.origins.clone(),
+        ..Listen::new(gateway.listen)
+    }
+}
+
+/// Waits until the registry has heard of every server: whoever finds the mesh finds them all.
+async fn be_known(seat: &Seat, servers: &[Row]) {
+    let names: Vec<ServerName> = servers
+        .iter()
+        .filter_map(|row| ServerName::new(&row.server).ok())
+        .collect();
+    let mut known = seat.control().registry().servers();
+    let known = known.wait_for(|servers| names.iter().all(|name| servers.knows(name)));
+    if tokio::time::timeout(KNOWN_MAX, known).await.is_err() {
+        tracing::warn!("not every server has been heard of in time; they are waited for no longer");
     }
 }

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use super::{
-    access, adapter, bench, call, completions, config, control, describe, doctor, down, health,
-    output::Format, schema, servers, token, tools, up, version,
+    access, adapter, bench, call, completions, config, control, describe, doctor, down, gateway,
+    health, mcp, output::Format, schema, servers, token, tools, up, version,
 };
 
 const EXAMPLES: &str = "\
@@ -77,6 +77,11 @@ pub(crate) enum Command {
     Adapter(adapter::Args),
     /// Run the control plane alone
     Control(control::Args),
+    /// Serve a mesh to MCP clients over HTTP
+    #[command(alias = "gateways")]
+    Gateway(gateway::Args),
+    /// Serve the mesh to an MCP client over stdin and stdout
+    Mcp(mcp::Args),
     /// Call a tool and print its result
     Call(call::Args),
     /// List the servers of the mesh, and how each is

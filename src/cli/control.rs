@@ -27,6 +27,8 @@ pub(super) struct Args {
 
 pub(super) async fn run(args: &Args, to: &mut Invocation) -> Result<Exit, Failure> {
     let mut options = up::options(&args.files, Started::default(), to)?;
+    // It stays without servers, whatever the file says later.
     options.loaded.members.clear();
+    options.sources = None;
     up::until_the_end(options, to).await
 }

@@ -1,6 +1,9 @@
 //! `weft up`: everything in one process, until it is asked to end.
 
-use std::path::{Path, PathBuf};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
 
 use tokio::signal::unix::{SignalKind, signal};
 use weftbus::{
@@ -45,6 +48,12 @@ pub(super) struct Args {
     /// The nats-server to start, where none is to be looked for
     #[arg(long, value_name = "PATH", conflicts_with = "nats")]
     nats_server: Option<PathBuf>,
+    /// Where MCP clients find the mesh; port 0 takes a free one [env: WEFT_LISTEN] [default: 127.0.0.1:7420]
+    #[arg(long, value_name = "ADDR")]
+    listen: Option<SocketAddr>,
+    /// Listen beyond this machine without TLS
+    #[arg(long)]
+    insecure: bool,
     /// Keep nothing: the state lies in a folder of its own that is removed in the end
     #[arg(long, conflicts_with = "data")]
     ephemeral: bool,
@@ -58,6 +67,9 @@ pub(super) async fn run(args: &Args, to: &mut Invocation) -> Result<Exit, Failur
     let started = Started {
         nats_server: args.nats_server.clone(),
         ephemeral: args.ephemeral,
+        listen: args.listen,
+        insecure: args.insecure,
+        gateway: true,
     };
     let options = options(&args.files, started, to)?;
     until_the_end(options, to).await
@@ -96,6 +108,12 @@ pub(super) struct Started {
     pub(super) nats_server: Option<PathBuf>,
     /// Whether nothing is kept.
     pub(super) ephemeral: bool,
+    /// Where the gateway listens.
+    pub(super) listen: Option<SocketAddr>,
+    /// Whether it may be heard from afar without TLS.
+    pub(super) insecure: bool,
+    /// Whether there is one.
+    pub(super) gateway: bool,
 }
 
 /// What a mesh is started with, as flags, environment and files say.
@@ -106,6 +124,8 @@ pub(super) fn options(
 ) -> Result<Options, Failure> {
     let mut sources = files.sources(to);
     sources.overrides.nats_server = started.nats_server;
+    sources.overrides.listen = started.listen;
+    sources.overrides.insecure = started.insecure;
     if started.ephemeral {
         let name = format!("weft-{}", std::process::id());
         sources.overrides.data = Some(std::env::temp_dir().join(name));
@@ -117,6 +137,8 @@ pub(super) fn options(
     Ok(Options {
         search: search(&loaded.data, &to.env),
         loaded,
+        sources: Some(sources),
+        gateway: started.gateway,
         ephemeral: started.ephemeral,
         watchdog: None,
     })
@@ -182,11 +204,15 @@ fn banner(up: &Up, colour: bool) -> String {
     let kept = if kept { "kept" } else { "removed in the end" };
     let title = format!("weft {}", env!("CARGO_PKG_VERSION"));
     let head = paint(&title, Tone::Bold, colour);
-    let servers = servers(&up.servers()).render(colour);
+    let mcp = match up.gateway_url() {
+        Some(url) => format!("  mcp     {url}\n"),
+        None => String::new(),
+    };
+    let servers = servers(up.servers()).render(colour);
     format!(
-        "{head}\n  broker  {} ({broker})\n  state   {folder} ({kept})\n\n{servers}\n\n{}",
+        "{head}\n{mcp}  broker  {} ({broker})\n  state   {folder} ({kept})\n\n{servers}\n\n{}",
         up.url(),
-        next(&up.servers(), up.folder().0)
+        next(up.servers(), up.folder().0)
     )
 }
 

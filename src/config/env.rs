@@ -15,6 +15,8 @@ pub const WEFT_TOKEN: &str = "WEFT_TOKEN";
 pub const WEFT_TOKEN_FILE: &str = "WEFT_TOKEN_FILE";
 /// What is logged, in the form of `RUST_LOG`: `info`, `weftbus::bus=debug,warn`.
 pub const WEFT_LOG: &str = "WEFT_LOG";
+/// Where the gateway listens: `127.0.0.1:7420`.
+pub const WEFT_LISTEN: &str = "WEFT_LISTEN";
 /// The configuration file, where `-c` is not given. Default: `weft.yaml`, where there is one.
 pub const WEFT_CONFIG: &str = "WEFT_CONFIG";
 /// Set to anything but nothing: no colour. <https://no-color.org>

@@ -3,7 +3,6 @@
 
 /// Section (the serde name of its type), key, and what it will do.
 const PLANNED: &[(&str, &str, &str)] = &[
-    ("Config", "gateway", "the MCP gateway over HTTP"),
     ("Config", "events", "event domains"),
     ("Config", "pipelines", "pipelines"),
     ("Server", "replicas", "several processes of one server"),
@@ -25,7 +24,7 @@ const PLANNED: &[(&str, &str, &str)] = &[
     ("Policy", "cache", "cached results"),
     ("Policy", "batch", "calls in batches"),
     ("Policy", "pool", "pools of upstream connections"),
-    ("Limits", "requestBody", "the limit of a gateway request"),
+    ("Gateway", "tls", "TLS at the gateway"),
 ];
 
 /// What a key of a later version will do, where it is one.

@@ -1,7 +1,7 @@
 //! What a configuration file may say. Names, defaults and doc comments here are the schema
 //! `schemas/config.json`.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -34,6 +34,8 @@ pub struct Config {
     pub policy: Policy,
     /// How much is taken in.
     pub limits: Limits,
+    /// The endpoint for MCP clients.
+    pub gateway: Gateway,
 }
 
 /// Any mapping will do: what is in it is another program's matter.
@@ -195,6 +197,10 @@ pub struct Limits {
     pub in_flight: u32,
     /// Bytes of calls that wait for a server, 64KiB to 1GiB.
     pub waiting: Size,
+    /// How large the body of one request at the gateway may be.
+    pub request_body: Size,
+    /// How large all of them under way may be together.
+    pub request_bodies: Size,
 }
 
 impl Default for Limits {
@@ -204,12 +210,42 @@ impl Default for Limits {
             result: Size::mib(64),
             in_flight: 256,
             waiting: Size::mib(64),
+            request_body: Size::mib(4),
+            request_bodies: Size::mib(256),
+        }
+    }
+}
+
+/// The endpoint for MCP clients: `http://LISTEN/mcp`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Gateway {
+    /// Where it listens; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// Names that a request may be for, beside those of `listen`: `mesh.example`, or with a port.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub hosts: Vec<String>,
+    /// Pages that may call, beside those of the same host: `https://app.example`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub origins: Vec<String>,
+    /// Listen beyond this machine without TLS: whoever is between reads every token.
+    pub insecure: bool,
+}
+
+impl Default for Gateway {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 7420)),
+            hosts: Vec::new(),
+            origins: Vec::new(),
+            insecure: false,
         }
     }
 }
 
 const TIMEOUT: (Period, Period) = (Period::from_millis(10), Period::from_secs(24 * 3600));
 const SIZE: (Size, Size) = (Size::new(64 * 1024), Size::mib(1024));
+const SIZES: (Size, Size) = (Size::mib(1), Size::mib(64 * 1024));
 const IN_FLIGHT: (u32, u32) = (1, 65_536);
 
 impl Config {
@@ -225,6 +261,12 @@ impl Config {
         bounds.hold(&["limits", "result"], self.limits.result, SIZE);
         bounds.hold(&["limits", "inFlight"], self.limits.in_flight, IN_FLIGHT);
         bounds.hold(&["limits", "waiting"], self.limits.waiting, SIZE);
+        bounds.hold(&["limits", "requestBody"], self.limits.request_body, SIZE);
+        bounds.hold(
+            &["limits", "requestBodies"],
+            self.limits.request_bodies,
+            SIZES,
+        );
     }
 }
 

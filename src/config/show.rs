@@ -24,6 +24,7 @@ pub fn show(loaded: &Loaded) -> Value {
             "nats": loaded.origin.nats.to_string(),
             "policy": loaded.origin.policy.to_string(),
             "limits": loaded.origin.limits.to_string(),
+            "gateway": loaded.origin.gateway.to_string(),
             "data": loaded.origin.data.to_string(),
         },
     })

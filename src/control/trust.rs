@@ -9,26 +9,21 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use tokio::{
     sync::{mpsc, oneshot, watch},
-    time::{Instant, MissedTickBehavior, timeout},
+    time::{MissedTickBehavior, timeout},
 };
 
 use super::{
     connect::{Wire, unavailable},
+    leases::{self, Leases, Place},
     tokens::{Table, Tokens},
 };
 use crate::{
     access::{Anchor, SigningKey, Snapshot, Trust, now, now_ms, snapshot::Revoked},
-    error::{Error, Kind},
+    error::Error,
     name::{Identity, ServerName, subject},
     spawn::{Failure, Tasks},
 };
 
-/// How long a watch lives without being opened again.
-pub(super) const LEASE: Duration = Duration::from_secs(60);
-/// More watches than this are not kept.
-pub(super) const WATCHES_MAX: usize = 10_000;
-/// More watches of one identity than this are not kept: the oldest makes room.
-pub(super) const WATCHES_OF_ONE_MAX: usize = 64;
 /// How often a snapshot is sent where nothing changed.
 const EVERY: Duration = Duration::from_secs(5);
 /// The token store must have been read this lately for a snapshot to be sent.
@@ -54,7 +49,7 @@ struct Request {
 /// The one task that owns the watches.
 struct Teller {
     /// When each watch ends.
-    watches: HashMap<(Identity, String), Instant>,
+    leases: Leases,
     table: watch::Receiver<Table>,
     wire: Wire,
     key: Arc<SigningKey>,
@@ -71,7 +66,7 @@ impl Watches {
         let local = Trust::new(ServerName::weft().identity(), tokens.anchor());
         let (requests, waiting) = mpsc::channel(REQUESTS);
         let mut teller = Teller {
-            watches: HashMap::new(),
+            leases: Leases::default(),
             table: tokens.table(),
             wire,
             key,
@@ -99,12 +94,7 @@ impl Watches {
     /// `INVALID_PARAMS` where `deliver` is not 26 to 32 base32 characters, `SERVER_OVERLOADED`
     /// where there are too many watches.
     pub(super) async fn open(&self, who: &Identity, deliver: &str) -> Result<u64, Error> {
-        let base32 = |b: u8| b.is_ascii_lowercase() || (b'2'..=b'7').contains(&b);
-        if !(26..=32).contains(&deliver.len()) || !deliver.bytes().all(base32) {
-            return Err(super::tokens::invalid(
-                "deliver: 26 to 32 of a-z and 2-7, at least 128 random bits",
-            ));
-        }
+        leases::check(deliver)?;
         let (opened, answer) = oneshot::channel();
         let request = Request {
             who: who.clone(),
@@ -147,46 +137,20 @@ impl Teller {
             deliver,
             opened,
         } = request;
-        let answer = match self.room_for(&who, &deliver) {
+        let place = (who, deliver);
+        let answer = match self.leases.take(&place) {
             Err(error) => Err(error),
             Ok(()) => {
-                let to = (who, deliver);
-                self.watches.insert(to.clone(), Instant::now() + LEASE);
                 self.number = self.next_number();
                 let told = self.table.borrow().revoked(now());
                 if self.may_tell() {
-                    self.send(&told, std::iter::once(&to)).await;
+                    self.send(&told, std::iter::once(&place)).await;
                 }
                 Ok(self.number)
             }
         };
         // Whoever asked may have gone.
         drop(opened.send(answer));
-    }
-
-    fn room_for(&mut self, who: &Identity, deliver: &str) -> Result<(), Error> {
-        let now = Instant::now();
-        self.watches.retain(|_, ends| *ends > now);
-        if self
-            .watches
-            .contains_key(&(who.clone(), deliver.to_owned()))
-        {
-            return Ok(());
-        }
-        let own = self.watches.iter().filter(|((of, _), _)| of == who);
-        let oldest = own.clone().min_by_key(|(_, ends)| **ends);
-        if own.clone().count() >= WATCHES_OF_ONE_MAX
-            && let Some(key) = oldest.map(|(key, _)| key.clone())
-        {
-            self.watches.remove(&key);
-        }
-        if self.watches.len() >= WATCHES_MAX {
-            return Err(Error::new(
-                Kind::ServerOverloaded,
-                format!("{WATCHES_MAX} adapters watch already; no more are kept"),
-            ));
-        }
-        Ok(())
     }
 
     /// The time in milliseconds, and always more than before: so it increases across restarts too.
@@ -204,10 +168,8 @@ impl Teller {
             tracing::warn!("the token store was not read lately: no snapshot is sent");
             return;
         }
-        let now = Instant::now();
-        self.watches.retain(|_, ends| *ends > now);
         self.tell_ourselves();
-        let to: Vec<_> = self.watches.keys().cloned().collect();
+        let to = self.leases.live();
         let round = self.send(&self.told, to.iter());
         if timeout(ROUND_MAX, round).await.is_err() {
             tracing::warn!("a round of snapshots took too long; the rest waits for the next");
@@ -236,7 +198,7 @@ impl Teller {
         .sign(&self.key)
     }
 
-    async fn send(&self, revoked: &Revoked, to: impl Iterator<Item = &(Identity, String)>) {
+    async fn send(&self, revoked: &Revoked, to: impl Iterator<Item = &Place>) {
         // One snapshot for each identity, however many watches it has.
         let mut signed: HashMap<&Identity, String> = HashMap::new();
         for (who, deliver) in to {

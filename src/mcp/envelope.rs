@@ -12,6 +12,7 @@ use serde_json::value::RawValue;
 use super::{
     Method,
     head::{RequestHead, ResponseHead},
+    members::{self, Members, quoted},
     method::MethodError,
 };
 
@@ -183,6 +184,23 @@ impl Request {
     pub fn id_span(&self) -> Option<Range<usize>> {
         self.id.clone()
     }
+
+    /// The same request about another name.
+    ///
+    /// # Errors
+    /// [`EnvelopeError`] where it has no name, or cannot have this one.
+    pub fn renamed(&self, name: &str) -> Result<Self, EnvelopeError> {
+        let none = || EnvelopeError::shape("request", "it is about nothing that has a name");
+        let field = self.method.name_field().ok_or_else(none)?;
+        let at = self.params_span().ok_or_else(none)?;
+        let params = slice(&self.body, at.clone());
+        let spelt = Members::read(params)
+            .and_then(|members| members.get(field))
+            .ok_or_else(none)?;
+        let inside = members::span(params, spelt);
+        let at = at.start + inside.start..at.start + inside.end;
+        Self::parse(splice(&self.body, &[(at, &quoted(name))]).into())
+    }
 }
 
 /// A response: a result or an error.
@@ -326,6 +344,21 @@ mod tests {
         let id = read.id_span().expect("an id");
         let changed = splice(read.body(), &[(id, "7")]);
         assert_eq!(changed, text.replace(r#""a\n""#, "7").into_bytes());
+    }
+
+    #[test]
+    fn a_request_gets_another_name() {
+        let read = request(
+            r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name" : "a\u005f_b","x":1e400}}"#,
+        );
+        let renamed = read.expect("a request").renamed("b\"").expect("a request");
+        assert_eq!(renamed.name(), Some("b\""));
+        assert_eq!(
+            renamed.body(),
+            r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name" : "b\"","x":1e400}}"#
+        );
+        let list = request(r#"{"jsonrpc":"2.0","id":1,"method":"tools/list"}"#);
+        assert!(list.expect("a request").renamed("b").is_err());
     }
 
     #[test]

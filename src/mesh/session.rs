@@ -14,7 +14,7 @@ use crate::{
     call::{Call, Context, SharedService, context::Credential},
     error::{Error, Kind},
     mcp::Method,
-    name::ServerName,
+    name::{Identity, ServerName},
     spawn::{Failure, Tasks},
 };
 
@@ -29,10 +29,12 @@ pub(super) struct Session {
     state: Arc<ArcSwap<State>>,
 }
 
+/// A call token.
 #[derive(Debug)]
-struct State {
-    credential: Credential,
-    expires: u64,
+pub(super) struct State {
+    pub(super) credential: Credential,
+    /// When it ends, seconds since 1970.
+    pub(super) expires: u64,
     anchor: Anchor,
 }
 
@@ -43,7 +45,7 @@ impl Session {
         stack: SharedService,
         tasks: &Tasks,
     ) -> Result<Self, Error> {
-        let first = exchange(&token, stack.clone()).await?;
+        let first = exchange(&token(), None, stack.clone()).await?;
         let session = Self {
             state: Arc::new(ArcSwap::from_pointee(first)),
         };
@@ -73,7 +75,7 @@ impl Session {
         loop {
             let left = self.state.load().expires.saturating_sub(access::now());
             tokio::time::sleep(Duration::from_secs(left * 4 / 5).max(AGAIN)).await;
-            match exchange(&token, stack.clone()).await {
+            match exchange(&token(), None, stack.clone()).await {
                 Ok(next) => self.state.store(Arc::new(next)),
                 Err(error) => tracing::warn!(%error, "the call token could not be renewed"),
             }
@@ -81,13 +83,18 @@ impl Session {
     }
 }
 
-async fn exchange(token: &TokenSource, mut stack: SharedService) -> Result<State, Error> {
-    let token = token();
-    let arguments = serde_json::to_value(Held::read(&token)?.exchange(&token))
+/// A call token for a connect token: our own, or that of the `caller` in whose name we ask.
+pub(super) async fn exchange(
+    token: &str,
+    caller: Option<Identity>,
+    mut stack: SharedService,
+) -> Result<State, Error> {
+    let arguments = serde_json::to_value(Held::read(token)?.exchange(token))
         .map_err(|error| Error::new(Kind::InternalError, error.to_string()))?;
     let params = serde_json::json!({"name": "token_exchange", "arguments": arguments});
     let request = ask::request(&Method::TOOLS_CALL, params)?;
-    let call = Call::new(ServerName::weft(), request, Context::new(EXCHANGE_MAX));
+    let mut call = Call::new(ServerName::weft(), request, Context::new(EXCHANGE_MAX));
+    call.context.caller = caller;
     let reply = stack.call(call).await?;
     let exchanged: Exchanged = Answer::new(reply).tool()?.structured()?;
     Ok(State {

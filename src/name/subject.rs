@@ -209,6 +209,16 @@ fn cut(text: &str) -> Option<(&str, &str)> {
     Some((&text[..at], &text[at + 1..]))
 }
 
+/// Every notification of every server: for who may hear all of them.
+pub const NOTIFICATIONS: &str = "weft.v1.ntf.>";
+
+/// Server and kind of a notification's subject: `tools.list_changed`.
+#[must_use]
+pub fn notification_parts(subject: &str) -> Option<(&str, &str)> {
+    let (server, kind) = subject.strip_prefix("weft.v1.ntf.")?.split_once('.')?;
+    (!server.is_empty() && !kind.is_empty()).then_some((server, kind))
+}
+
 /// The caller in `weft.v1.ctl.{caller}.{server}.cancel`.
 #[must_use]
 pub fn cancel_caller(subject: &str) -> Option<&str> {

@@ -23,6 +23,7 @@ pub const INSTANCES_OF_ONE_MAX: usize = 256;
 pub struct Servers {
     servers: BTreeMap<ServerName, BTreeMap<Instance, Heard>>,
     count: usize,
+    revision: u64,
 }
 
 #[derive(Clone, Debug)]
@@ -71,6 +72,7 @@ impl Servers {
         if change == Change::Joined {
             self.count += 1;
         }
+        self.revision += u64::from(change != Change::Nothing);
         self.servers
             .entry(beat.server.clone())
             .or_default()
@@ -87,6 +89,7 @@ impl Servers {
             self.servers.remove(server);
         }
         self.count -= usize::from(there);
+        self.revision += u64::from(there);
         there
     }
 
@@ -103,6 +106,12 @@ impl Servers {
             self.remove(server, instance);
         }
         silent
+    }
+
+    /// Grows with each change that a heartbeat, or its absence for too long, makes.
+    #[must_use]
+    pub const fn revision(&self) -> u64 {
+        self.revision
     }
 
     /// Whether an instance of this server said something lately.

@@ -6,6 +6,7 @@ mod child;
 mod cli;
 mod compose;
 mod control;
+mod gateway;
 mod http_upstream;
 mod identity;
 mod kill;

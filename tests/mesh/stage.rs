@@ -50,6 +50,8 @@ impl Stage {
         command
             .args(words)
             .args(["--data", "data"])
+            // A free port: many meshes run at once here.
+            .env("WEFT_LISTEN", "127.0.0.1:0")
             .current_dir(self.path());
         command
     }
@@ -102,6 +104,7 @@ async fn start(folder: &Path) -> Result<Up, StartError> {
         import: client.exists().then_some(client).into_iter().collect(),
         overrides: Overrides {
             data: Some(folder.join("data")),
+            listen: Some(([127, 0, 0, 1], 0).into()),
             ..Overrides::default()
         },
         env: Env::process(),
@@ -109,6 +112,8 @@ async fn start(folder: &Path) -> Result<Up, StartError> {
     };
     Up::start(Options {
         loaded: config::load(&sources).expect("a good configuration"),
+        sources: Some(sources),
+        gateway: true,
         search: Search {
             project_dirs: vec![root().join(".tools/nats")],
             path_var: None,

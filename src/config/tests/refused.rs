@@ -59,7 +59,7 @@ fn every_unknown_key_is_told_at_once() {
        |
     10 | limits: { infligth: 3, line: , empty: }
        |                                ^^^^^
-       = known here: line, result, inFlight, waiting
+       = known here: line, result, inFlight, waiting, requestBody, requestBodies
     ");
 }
 
@@ -214,18 +214,18 @@ fn names_that_do_not_fit_are_told() {
 
 #[test]
 fn what_is_not_in_this_version_is_told_so() {
-    assert_snapshot!(refusal("servers:\n  a: { command: x, replicas: 2 }\ngateway: { listen: 127.0.0.1:7420 }\n"), @r"
+    assert_snapshot!(refusal("servers:\n  a: { command: x, replicas: 2 }\nevents: { domains: [order] }\n"), @r"
     weft.yaml:2:20: `replicas` in `servers.a` is not in this version
       |
     2 |   a: { command: x, replicas: 2 }
       |                    ^^^^^^^^
       = it is for several processes of one server: take it out until a version does that
 
-    weft.yaml:3:1: `gateway` is not in this version
+    weft.yaml:3:1: `events` is not in this version
       |
-    3 | gateway: { listen: 127.0.0.1:7420 }
-      | ^^^^^^^
-      = it is for the MCP gateway over HTTP: take it out until a version does that
+    3 | events: { domains: [order] }
+      | ^^^^^^
+      = it is for event domains: take it out until a version does that
     ");
 }
 

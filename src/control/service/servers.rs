@@ -2,13 +2,13 @@
 
 use super::{
     Desk, Outcome, is_operator,
-    shapes::{ServerFound, ServerGet, ServerPage},
+    shapes::{ServerFound, ServerGet, ServerPage, WatchOpened},
     tools::nearest,
 };
 use crate::{
-    access::now_ms,
+    access::{exchange::ServerWatch, now_ms},
     call::Principal,
-    control::tokens::invalid,
+    control::{leases::LEASE, tokens::invalid},
     error::{Error, Kind, case},
     name::ServerName,
 };
@@ -17,6 +17,17 @@ use crate::{
 const ACTIONS: [&str; 6] = ["call", "list", "read", "write", "subscribe", "serve"];
 
 impl Desk {
+    pub(super) async fn server_watch(
+        &self,
+        by: &Principal,
+        arguments: ServerWatch,
+    ) -> Result<Outcome, Error> {
+        self.changes.open(&by.identity, &arguments.deliver).await?;
+        Ok(Outcome::new(&WatchOpened {
+            lease_seconds: LEASE.as_secs(),
+        }))
+    }
+
     pub(super) fn server_list(&self, by: &Principal) -> Outcome {
         let servers = self.registry.servers();
         let mut servers = servers.borrow().entries(now_ms());

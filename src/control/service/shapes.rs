@@ -146,6 +146,14 @@ pub struct TrustOpened {
     pub number: u64,
 }
 
+/// A watch that was opened.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct WatchOpened {
+    /// How long it lives; open it again before that.
+    pub lease_seconds: u64,
+}
+
 /// All servers that the caller may see.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]

@@ -20,8 +20,8 @@ use crate::{
     call::{Permissions, Principal},
     control::{
         kick,
+        leases::LEASE,
         tokens::{Shown, Which, Wish, invalid},
-        trust::LEASE,
     },
     error::Error,
     name::Identity,

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::shapes;
 use crate::{
-    access::exchange::{Exchange, Exchanged, TrustOpen},
+    access::exchange::{Exchange, Exchanged, ServerWatch, TrustOpen},
     control::tokens::invalid,
     error::{Error, Kind},
 };
@@ -24,6 +24,8 @@ pub const TOKEN_LIST: &str = "token_list";
 pub const TOKEN_INSPECT: &str = "token_inspect";
 /// Opens a watch on trust snapshots.
 pub const TRUST_OPEN: &str = "trust_open";
+/// Tells whenever the servers changed.
+pub const SERVER_WATCH: &str = "server_watch";
 /// Lists servers.
 pub const SERVER_LIST: &str = "server_list";
 /// Shows one server.
@@ -94,6 +96,12 @@ pub fn definitions() -> Vec<ToolDefinition> {
             SERVER_LIST,
             "List servers",
             "Lists the servers that the caller's permissions touch, with their state and instances.",
+            true,
+        ),
+        define::<ServerWatch, s::WatchOpened>(
+            SERVER_WATCH,
+            "Watch the servers",
+            "Says on weft.v1.dlv.{caller}.{deliver} that the servers changed: at once, at each change, and every 5 s. It says no more: server_list has the rest.",
             true,
         ),
         define::<s::ServerGet, s::ServerFound>(

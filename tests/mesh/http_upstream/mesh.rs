@@ -96,7 +96,7 @@ async fn a_server_that_cannot_be_carried_is_a_red_line() {
     fs::write(stage.path().join("mcp.json"), list.to_string()).expect("the folder is ours");
     let up = stage.up().await;
     for row in up.servers() {
-        let problem = row.problem.unwrap_or_default();
+        let problem = row.problem.clone().unwrap_or_default();
         if row.server == "good" {
             assert_eq!((row.tools, problem.as_str()), (Some(1), ""));
         } else {

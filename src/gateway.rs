@@ -1,0 +1,88 @@
+//! The gateway: all servers to any client of MCP, over HTTP and over stdio, in both eras.
+//!
+//! ```text
+//! client ─> streamable (HTTP) ─┬─ modern: each request alone ──┬─> Door ──> Mesh (in the client's name)
+//!           stdio (lines) ─────┴─ session: what was said once ─┘     └─ Catalogue (all tools, kept)
+//! ```
+//!
+//! A client is let in by its connect token and calls with a call token of its own: the gateway
+//! decides nothing that adapters do not decide again. What it adds is one list of all tools,
+//! names that tell servers apart, and the era that a client speaks. Only [`session`] and [`older`]
+//! know older eras.
+
+mod calls;
+pub mod catalogue;
+pub mod door;
+mod event;
+pub mod fault;
+mod follow;
+mod headers;
+mod message;
+pub mod modern;
+pub mod name;
+pub mod older;
+mod page;
+mod parameter;
+pub mod session;
+mod sessions;
+pub mod stdio;
+pub mod streamable;
+
+use std::{sync::Arc, time::Duration};
+
+use self::door::{Door, House, Scope};
+use crate::{
+    bus::LinkState,
+    error::Error,
+    mesh::{Guests, Mesh},
+    spawn::Tasks,
+};
+
+/// A gateway. Clones are handles to the same one.
+#[derive(Clone, Debug)]
+pub struct Gateway {
+    house: Arc<House>,
+    guests: Guests,
+}
+
+impl Gateway {
+    /// A gateway of a member: for other clients where it has the role gateway, else for itself
+    /// alone. It returns when the tools that are there are known, or after 3 s.
+    ///
+    /// # Errors
+    /// What the control plane says, or its silence.
+    pub async fn open(mesh: &Mesh, timeout: Duration, tasks: &Tasks) -> Result<Self, Error> {
+        Ok(Self {
+            guests: Guests::open(mesh).await?,
+            house: Arc::new(House {
+                catalogue: follow::follow(mesh, tasks).await?,
+                mesh: mesh.clone(),
+                timeout,
+            }),
+        })
+    }
+
+    /// Lets a client in by the connect token that it shows.
+    ///
+    /// # Errors
+    /// `AUTHENTICATION_FAILED`, or what kept the control plane from answering.
+    pub async fn door(&self, scope: Scope, token: &str) -> Result<Door, Error> {
+        let guest = self.guests.admit(token).await?;
+        Ok(Door::new(Arc::clone(&self.house), scope, guest))
+    }
+
+    /// Whether calls can be made: there is a connection, and what was revoked is known.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.house.mesh.link().state() == LinkState::Up && self.guests.is_fresh()
+    }
+
+    /// The door of the member itself.
+    ///
+    /// # Errors
+    /// `AUTHENTICATION_FAILED` where its token was revoked.
+    pub fn own_door(&self, scope: Scope) -> Result<Door, Error> {
+        let guest = self.guests.own()?;
+        Ok(Door::new(Arc::clone(&self.house), scope, guest))
+    }
+}

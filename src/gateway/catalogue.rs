@@ -1,0 +1,300 @@
+//! All tools of all servers, as they are known now: pure data, made anew at each change.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    hash::{DefaultHasher, Hash as _, Hasher as _},
+    sync::Arc,
+};
+
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use super::{
+    name,
+    parameter::{self, Parameter},
+};
+use crate::{
+    call::Permissions,
+    mcp::{
+        envelope::splice,
+        members::{Members, quoted, span},
+    },
+    name::ServerName,
+    registry::State,
+};
+
+/// What one may do with a tool so that it is shown to him.
+const SEEN_BY: [&str; 2] = ["call", "list"];
+
+/// All servers.
+#[derive(Clone, Debug, Default)]
+pub struct Catalogue {
+    servers: BTreeMap<ServerName, Listed>,
+    /// Names that were cut, and what they stand for.
+    cut: HashMap<String, (ServerName, String)>,
+}
+
+/// One server.
+#[derive(Clone, Debug)]
+pub struct Listed {
+    /// How it is.
+    pub state: State,
+    /// Why its tools are not shown, where they are not.
+    pub problem: Option<String>,
+    /// Its tools, as they were read last.
+    pub tools: Arc<[Tool]>,
+    /// How often the server itself said that they are others.
+    pub said: u64,
+}
+
+/// One tool.
+#[derive(Clone, Debug)]
+pub struct Tool {
+    /// Its name on the server.
+    pub name: String,
+    /// Its name among those of all servers.
+    pub shown: String,
+    /// Its entry in `tools/list`, under its name among those of all servers.
+    pub json: String,
+    /// The arguments that HTTP clients repeat in headers.
+    pub parameters: Vec<Parameter>,
+    /// Changes with the entry.
+    mark: u64,
+}
+
+/// A server whose tools are missing in a list.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Missing<'a> {
+    /// Its name.
+    pub server: &'a str,
+    /// How it is.
+    pub state: &'a str,
+    /// Why.
+    pub reason: &'a str,
+}
+
+impl Tool {
+    /// Reads an entry of a server's `tools/list`; `None` where it is none.
+    #[must_use]
+    pub fn read(server: &ServerName, entry: &RawValue) -> Option<Self> {
+        let text = entry.get();
+        let members = Members::read(text)?;
+        let spelt = members.get("name")?;
+        let name: String = serde_json::from_str(spelt).ok()?;
+        let shown = name::shown(server, &name);
+        let json = splice(text.as_bytes(), &[(span(text, spelt), &quoted(&shown))]);
+        let mut mark = DefaultHasher::new();
+        json.hash(&mut mark);
+        Some(Self {
+            parameters: members
+                .get("inputSchema")
+                .map(parameter::of_schema)
+                .unwrap_or_default(),
+            name,
+            shown,
+            json: String::from_utf8(json).ok()?,
+            mark: mark.finish(),
+        })
+    }
+}
+
+impl Listed {
+    /// Whether its tools are shown.
+    const fn is_shown(&self) -> bool {
+        self.problem.is_none()
+    }
+}
+
+impl Catalogue {
+    /// The catalogue of these servers.
+    #[must_use]
+    pub fn new(servers: BTreeMap<ServerName, Listed>) -> Self {
+        let mut cut = HashMap::new();
+        for (server, listed) in &servers {
+            for tool in listed.tools.iter() {
+                let whole = name::split(&tool.shown);
+                if whole.is_none_or(|(of, name)| of != *server || name != tool.name) {
+                    cut.insert(tool.shown.clone(), (server.clone(), tool.name.clone()));
+                }
+            }
+        }
+        Self { servers, cut }
+    }
+
+    /// Which tool of which server a name stands for; `None` where it can be none.
+    #[must_use]
+    pub fn find<'a>(&'a self, shown: &'a str) -> Option<(ServerName, &'a str)> {
+        if let Some((server, tool)) = self.cut.get(shown) {
+            return Some((server.clone(), tool));
+        }
+        name::split(shown)
+    }
+
+    /// A tool by its own name.
+    #[must_use]
+    pub fn tool(&self, server: &ServerName, name: &str) -> Option<&Tool> {
+        let tools = &self.servers.get(server)?.tools;
+        tools.iter().find(|tool| tool.name == name)
+    }
+
+    /// The servers in order of their names.
+    pub fn servers(&self) -> impl Iterator<Item = (&ServerName, &Listed)> {
+        self.servers.iter()
+    }
+
+    /// The tools that one may see, of one server or of all, in order.
+    pub fn tools<'a>(
+        &'a self,
+        of: Option<&'a ServerName>,
+        may: &'a Permissions,
+    ) -> impl Iterator<Item = (&'a ServerName, &'a Tool)> {
+        self.servers
+            .iter()
+            .filter(move |(server, listed)| {
+                listed.is_shown() && of.is_none_or(|one| one == *server)
+            })
+            .flat_map(|(server, listed)| listed.tools.iter().map(move |tool| (server, tool)))
+            .filter(move |(server, tool)| {
+                let target = ["tools/", server.as_str(), "/", tool.name.as_str()];
+                let sees = |action: &&str| may.permitting(action, &target).is_some();
+                SEEN_BY.iter().any(sees)
+            })
+    }
+
+    /// Changes when one of those tools does, when one comes and when one goes, and when a server
+    /// of theirs says that they did.
+    #[must_use]
+    pub fn mark(&self, of: Option<&ServerName>, may: &Permissions) -> u64 {
+        let mut mark = DefaultHasher::new();
+        for (server, tool) in self.tools(of, may) {
+            tool.mark.hash(&mut mark);
+            self.servers
+                .get(server)
+                .map(|listed| listed.said)
+                .hash(&mut mark);
+        }
+        mark.finish()
+    }
+
+    /// The servers that one may see something of, and whose tools are missing.
+    pub fn missing<'a>(&'a self, may: &'a Permissions) -> impl Iterator<Item = Missing<'a>> {
+        self.servers.iter().filter_map(move |(server, listed)| {
+            let reason = listed.problem.as_deref()?;
+            may.touches(&SEEN_BY, &format!("tools/{server}/"))
+                .then(|| Missing {
+                    server: server.as_str(),
+                    state: listed.state.as_str(),
+                    reason,
+                })
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn server(name: &str) -> ServerName {
+        ServerName::new(name).expect("a name")
+    }
+
+    fn listed(of: &str, entries: &[&str], problem: Option<&str>) -> (ServerName, Listed) {
+        let of = server(of);
+        let read = |entry: &&str| {
+            let raw = RawValue::from_string((*entry).to_owned()).expect("JSON");
+            Tool::read(&of, &raw).expect("a tool")
+        };
+        let tools = entries.iter().map(read).collect();
+        let listed = Listed {
+            state: State::Healthy,
+            problem: problem.map(str::to_owned),
+            tools,
+            said: 0,
+        };
+        (of, listed)
+    }
+
+    fn may(list: &[&str]) -> Permissions {
+        Permissions::parse(list).expect("permissions")
+    }
+
+    #[test]
+    fn an_entry_keeps_all_but_its_name() {
+        let raw =
+            RawValue::from_string(r#"{ "x":[1e400], "name" : "a\u0062", "title":"T"}"#.into());
+        let tool = Tool::read(&server("gh"), &raw.expect("JSON")).expect("a tool");
+        assert_eq!((tool.name.as_str(), tool.shown.as_str()), ("ab", "gh__ab"));
+        assert_eq!(
+            tool.json,
+            r#"{ "x":[1e400], "name" : "gh__ab", "title":"T"}"#
+        );
+    }
+
+    #[test]
+    fn one_sees_what_one_may_use() {
+        let all = Catalogue::new(BTreeMap::from([
+            listed("gh", &[r#"{"name":"a"}"#, r#"{"name":"b"}"#], None),
+            listed("jira", &[r#"{"name":"a"}"#], None),
+            listed("dead", &[r#"{"name":"a"}"#], Some("it ended")),
+        ]));
+        let seen = |of: Option<&ServerName>, list: &[&str]| {
+            let may = may(list);
+            let names: Vec<String> = all
+                .tools(of, &may)
+                .map(|(_, tool)| tool.shown.clone())
+                .collect();
+            let missing: Vec<String> = all.missing(&may).map(|m| m.server.to_owned()).collect();
+            (names, missing)
+        };
+        let names = |list: &[&str]| list.iter().map(|&name| name.to_owned()).collect::<Vec<_>>();
+        assert_eq!(
+            seen(None, &["*"]),
+            (names(&["gh__a", "gh__b", "jira__a"]), names(&["dead"]))
+        );
+        assert_eq!(
+            seen(None, &["call:tools/gh/b"]),
+            (names(&["gh__b"]), vec![])
+        );
+        assert_eq!(seen(None, &["list:tools/*"]).0.len(), 3);
+        assert_eq!(seen(None, &["read:tools/*"]), (vec![], vec![]));
+        assert_eq!(seen(Some(&server("jira")), &["*"]).0, names(&["jira__a"]));
+    }
+
+    #[test]
+    fn the_mark_changes_with_what_one_sees_alone() {
+        let with = |entry: &str| {
+            Catalogue::new(BTreeMap::from([
+                listed("gh", &[r#"{"name":"a"}"#], None),
+                listed("jira", &[entry], None),
+            ]))
+        };
+        let (before, after) = (
+            with(r#"{"name":"a"}"#),
+            with(r#"{"name":"a","title":"new"}"#),
+        );
+        let mark = |of: &Catalogue, list: &[&str]| of.mark(None, &may(list));
+        assert_ne!(mark(&before, &["*"]), mark(&after, &["*"]));
+        assert_eq!(
+            mark(&before, &["call:tools/gh/*"]),
+            mark(&after, &["call:tools/gh/*"])
+        );
+    }
+
+    #[test]
+    fn a_name_that_was_cut_is_found() {
+        let long = "t".repeat(200);
+        let all = Catalogue::new(BTreeMap::from([listed(
+            "gh",
+            &[&format!(r#"{{"name":"{long}"}}"#)],
+            None,
+        )]));
+        let shown = name::shown(&server("gh"), &long);
+        assert_eq!(all.find(&shown), Some((server("gh"), long.as_str())));
+        assert_eq!(
+            all.find("gh__new"),
+            Some((server("gh"), "new")),
+            "not listed yet"
+        );
+        assert_eq!(all.find("new"), None);
+    }
+}

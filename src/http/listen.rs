@@ -1,0 +1,173 @@
+//! Taking connections, as many as there may be, and letting go of them in the end.
+
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+
+use axum::{
+    Router,
+    extract::{Request, State},
+    middleware::{self, Next},
+    response::{IntoResponse as _, Response},
+};
+use hyper::{http::StatusCode, server::conn::http1};
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    service::TowerToHyperService,
+};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::{OwnedSemaphorePermit, Semaphore},
+};
+
+use super::{Guard, Options, drain};
+use crate::spawn::{Failure, Tasks};
+
+/// How long no connection is taken after one could not be: the machine has no room for more.
+const AFTER_FAILURE: Duration = Duration::from_millis(100);
+/// How much of a head is read at most, in bytes.
+const HEAD_MAX: usize = 64 * 1024;
+
+/// Why nobody can be listened to.
+#[derive(Debug, thiserror::Error)]
+pub enum ListenError {
+    /// Somebody else does already.
+    #[error(
+        "{0} is taken by another program (`ss -ltnp` says which): give another address with \
+         --listen, or port 0 for a free one"
+    )]
+    Taken(SocketAddr),
+    /// Anything else.
+    #[error("{0} can't be listened on: {1}")]
+    Failed(SocketAddr, io::Error),
+}
+
+/// A listener at work.
+#[derive(Debug)]
+pub struct Listening {
+    /// Where it listens.
+    pub address: SocketAddr,
+    tasks: Tasks,
+}
+
+impl Listening {
+    /// Takes no more connections, and gives those that are there some time to end.
+    pub async fn stop(&self, grace: Duration) -> bool {
+        self.tasks.stop(grace).await
+    }
+}
+
+/// An address that is ours. Nothing is answered yet.
+#[derive(Debug)]
+pub struct Bound {
+    listener: TcpListener,
+    options: Options,
+    /// Where it listens.
+    pub address: SocketAddr,
+}
+
+impl Bound {
+    /// Takes the address.
+    ///
+    /// # Errors
+    /// [`ListenError`].
+    pub async fn bind(options: Options) -> Result<Self, ListenError> {
+        let failed = |error: io::Error| match error.kind() {
+            io::ErrorKind::AddrInUse => ListenError::Taken(options.listen),
+            _ => ListenError::Failed(options.listen, error),
+        };
+        let listener = TcpListener::bind(options.listen).await.map_err(failed)?;
+        let address = listener.local_addr().map_err(failed)?;
+        Ok(Self {
+            listener,
+            options,
+            address,
+        })
+    }
+
+    /// Answers by these routes. Ends with `tasks`, or alone.
+    #[must_use]
+    pub fn serve(self, routes: Router, tasks: &Tasks) -> Listening {
+        let guard = Arc::new(Guard::new(&self.options, self.address));
+        let tasks = tasks.group();
+        let door = Door {
+            router: routes.layer(middleware::from_fn_with_state(guard, turn_away)),
+            head_time: self.options.head_time,
+            tasks: tasks.clone(),
+        };
+        let places = Arc::new(Semaphore::new(self.options.connections));
+        let stop = tasks.stopping();
+        tasks.spawn("listener", Failure::Stops, async move {
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = door.run(self.listener, places) => {}
+            }
+        });
+        Listening {
+            address: self.address,
+            tasks,
+        }
+    }
+}
+
+/// Turns away what is not meant for us, whatever it asks.
+async fn turn_away(State(guard): State<Arc<Guard>>, request: Request, next: Next) -> Response {
+    match guard.check(request.uri(), request.headers()) {
+        Ok(()) => next.run(request).await,
+        Err(why) => {
+            drain(request.into_body()).await;
+            (StatusCode::FORBIDDEN, why.to_string()).into_response()
+        }
+    }
+}
+
+struct Door {
+    router: Router,
+    head_time: Duration,
+    tasks: Tasks,
+}
+
+impl Door {
+    async fn run(self, listener: TcpListener, places: Arc<Semaphore>) {
+        loop {
+            let Ok(place) = Arc::clone(&places).acquire_owned().await else {
+                return;
+            };
+            match listener.accept().await {
+                Ok((stream, _)) => self.let_in(stream, place),
+                Err(error) => {
+                    tracing::warn!(%error, "a connection could not be taken");
+                    tokio::time::sleep(AFTER_FAILURE).await;
+                }
+            }
+        }
+    }
+
+    fn let_in(&self, stream: TcpStream, place: OwnedSemaphorePermit) {
+        // Answers are written whole: there is nothing to wait for.
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "a connection has gone already");
+        }
+        let serving = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(self.head_time)
+            .max_buf_size(HEAD_MAX)
+            .serve_connection(
+                TokioIo::new(stream),
+                TowerToHyperService::new(self.router.clone()),
+            );
+        let stop = self.tasks.stopping();
+        self.tasks.spawn("connection", Failure::Logged, async move {
+            let _place = place;
+            let mut serving = std::pin::pin!(serving);
+            let ended = tokio::select! {
+                ended = serving.as_mut() => ended,
+                () = stop.cancelled() => {
+                    serving.as_mut().graceful_shutdown();
+                    serving.await
+                }
+            };
+            if let Err(error) = ended {
+                tracing::debug!(%error, "a connection broke");
+            }
+        });
+    }
+}
