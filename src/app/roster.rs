@@ -12,7 +12,6 @@ use super::{
     up::Row,
 };
 use crate::{
-    adapter::stdio,
     bus::{Bounds, Limits},
     child::Watchdog,
     config::{self, Loaded, Validate},
@@ -161,13 +160,9 @@ impl Roster {
             role: None,
         };
         let token = self.seat.token(who, |_| {}, tasks).await?;
-        let mut child = stdio::Options::new(translate::stdio_launch(launch));
-        child.limits.line = translate::size(limits.line);
-        child.limits.in_flight = translate::count(limits.in_flight);
-        child.limits.waiting = translate::size(limits.waiting);
         let options = member::Options {
             server,
-            stdio: child,
+            upstream: translate::upstream(&launch.target, limits),
             mesh: self.seat.options(token),
             validate: launch.validate == Validate::Adapter,
             limits: Limits {

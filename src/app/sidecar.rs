@@ -1,4 +1,5 @@
-//! One server that joins a mesh from a process of its own: `weft adapter NAME -- CMD`.
+//! One server that joins a mesh from a process of its own: `weft adapter NAME -- CMD`, or
+//! `--url URL`.
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
@@ -10,7 +11,11 @@ use super::{
     tokens,
     up::StartError,
 };
-pub use crate::adapter::stdio::{Launch, Options as Process};
+pub use crate::adapter::{
+    Options as Target,
+    stdio::{Launch, Options as Process},
+    streamable::{Endpoint, Headers, Options as Remote},
+};
 use crate::{
     access::exchange::Held,
     bus::{Bounds, Limits},
@@ -29,8 +34,8 @@ const GRACE: Duration = Duration::from_secs(5);
 pub struct Options {
     /// Its name.
     pub server: ServerName,
-    /// Its process.
-    pub process: Process,
+    /// How it is reached.
+    pub target: Target,
     /// How whoever runs this joins: with a token of the server's own, or with one that may issue
     /// such a token (`admin:mesh/tokens`).
     pub mesh: mesh::Options,
@@ -51,7 +56,7 @@ pub struct Sidecar {
 }
 
 impl Sidecar {
-    /// Starts the process and joins; waits until it is up or has failed once.
+    /// Starts or opens the server and joins; waits until it is up or has failed once.
     ///
     /// # Errors
     /// No broker, a token that is refused, or one that does not permit to serve this name.
@@ -70,7 +75,7 @@ impl Sidecar {
         let token = own_token(&options.server, &options.mesh, &root).await?;
         let member = member::Options {
             server: options.server,
-            stdio: options.process,
+            upstream: options.target,
             mesh: mesh::Options {
                 token,
                 ..options.mesh
@@ -101,7 +106,7 @@ impl Sidecar {
         self.root.stopping()
     }
 
-    /// Leaves the mesh and ends the process.
+    /// Leaves the mesh and lets the server go.
     pub async fn stop(self) {
         self.member.stop(GRACE).await;
         let root = self.root.stop(GRACE).await;

@@ -214,16 +214,21 @@ impl<'a> Client<'a> {
     }
 
     fn transport(&mut self, pair: &Pair) {
-        let what = match pair.node.text().unwrap_or_default() {
-            "stdio" => return,
-            "sse" => "the two-endpoint HTTP+SSE transport of 2024-11-05 is not carried",
-            "http" | "streamable-http" | "streamableHttp" | "streamable_http" => {
-                "HTTP servers are not carried by this version"
-            }
-            _ => "this transport is not known",
+        let (what, help) = match pair.node.text().unwrap_or_default() {
+            "stdio" | "http" | "streamable-http" | "streamableHttp" | "streamable_http" => return,
+            "sse" => (
+                "the two-endpoint HTTP+SSE transport of 2024-11-05 is not carried",
+                "where the server also speaks Streamable HTTP (often at `/mcp` in place of \
+                 `/sse`), write that URL and `\"type\": \"http\"`; else its `command`",
+            ),
+            _ => (
+                "this transport is not known",
+                "give the `command` of a server that speaks over stdio, or the `url` of one that \
+                 speaks Streamable HTTP",
+            ),
         };
-        let problem = Problem::new(self.source, &pair.at, format!("`{}`: {what}", self.path))
-            .help("give the `command` of a server that speaks over stdio");
+        let problem =
+            Problem::new(self.source, &pair.at, format!("`{}`: {what}", self.path)).help(help);
         self.refused.get_or_insert(problem);
     }
 }

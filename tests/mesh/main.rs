@@ -9,6 +9,7 @@ mod conformance;
 mod connect;
 mod control;
 mod gateway;
+mod http_upstream;
 mod identity;
 mod kill;
 mod large;

@@ -3,8 +3,8 @@
 use bytes::Bytes;
 use tokio::time::{Duration, Instant};
 
+use super::message::Notification;
 use crate::{
-    adapter::message::Notification,
     call::Notify,
     mcp::{
         Request,
