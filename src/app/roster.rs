@@ -8,7 +8,7 @@ use super::{
     broken,
     member::{self, Member},
     seat::{Seat, Who},
-    tokens, translate,
+    translate,
     up::Row,
 };
 use crate::{
@@ -154,12 +154,7 @@ impl Roster {
     ) -> Result<Member, Error> {
         let server = ServerName::new(name)
             .map_err(|error| Error::new(Kind::InvalidParams, error.to_string()))?;
-        let who = Who {
-            name: server.identity(),
-            permissions: tokens::server_permissions(&server),
-            role: None,
-        };
-        let token = self.seat.token(who, |_| {}, tasks).await?;
+        let token = self.seat.token(Who::server(&server), |_| {}, tasks).await?;
         let options = member::Options {
             server,
             upstream: translate::upstream(&launch.target, limits),
