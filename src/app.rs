@@ -2,6 +2,8 @@
 
 pub mod bench;
 mod broken;
+pub mod conformance;
+pub mod connect;
 pub mod context;
 pub mod edge;
 pub mod folder;

@@ -13,6 +13,7 @@ mod link;
 pub mod micro;
 mod notice;
 mod parts;
+pub mod probe;
 mod remote;
 mod serve;
 mod wire;

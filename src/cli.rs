@@ -10,6 +10,8 @@ mod bench;
 mod call;
 mod completions;
 mod config;
+mod conformance;
+mod connect;
 mod control;
 mod describe;
 mod doctor;
@@ -91,6 +93,8 @@ async fn dispatch(command: Command, to: &mut Invocation) -> Result<Exit, Failure
         Command::Describe(args) => describe::run(&args, to).await,
         Command::Token(args) => token::run(args, to).await,
         Command::Access(args) => access::run(args, to).await,
+        Command::Conformance(args) => conformance::run(&args, to).await,
+        Command::Connect(args) => connect::run(&args, to),
         Command::Health(args) => health::run(&args, to).await,
         Command::Doctor(args) => doctor::run(&args, to).await,
         Command::Config(args) => config::run(&args, to),

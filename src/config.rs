@@ -35,7 +35,7 @@ pub use model::{Config, Gateway, KeyFile, Limits, Nats, Policy, Server, TlsFiles
 pub use name::slug;
 pub use problem::{Place, Problem, Problems, Warning, nearest};
 pub use secret::{Address, Secret, SecretSource, Setting};
-pub use server::{Launch, Member};
+pub use server::{Launch, Member, Process, Remote, Target, header};
 pub use show::show;
 pub use unit::{NotAUnit, Period, Size};
 

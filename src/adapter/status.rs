@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use serde_json::value::RawValue;
 
 use super::tools::ToolList;
-use crate::mcp::version::Era;
+use crate::mcp::{members::Members, version::Era};
 
 /// How a server is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +47,32 @@ pub struct Peer {
     pub capabilities: Option<Box<RawValue>>,
     /// What it says on how to use it.
     pub instructions: Option<String>,
+}
+
+impl Peer {
+    /// Whether it said that it has tools, or prompts; where it said nothing, it may.
+    pub(super) fn offers(&self, what: &str) -> bool {
+        let said = self.capabilities.as_ref();
+        said.is_none_or(|said| Members::read(said.get()).is_some_and(|said| said.has(what)))
+    }
+
+    /// Which changes it can tell of, as members of a filter for listening; empty where none.
+    pub(super) fn changes(&self) -> String {
+        let said = self.capabilities.as_ref();
+        let Some(said) = said.and_then(|said| Members::read(said.get())) else {
+            return String::new();
+        };
+        let told = |what: &str| {
+            let inner = said.get(what).and_then(Members::read);
+            inner.is_some_and(|inner| inner.get("listChanged") == Some("true"))
+        };
+        let wants: Vec<String> = ["tools", "prompts", "resources"]
+            .into_iter()
+            .filter(|what| told(what))
+            .map(|what| format!(r#""{what}ListChanged":true"#))
+            .collect();
+        wants.join(",")
+    }
 }
 
 /// Everything known of a server now.
@@ -106,6 +132,12 @@ impl Status {
             self.state = state;
             self.since = Utc::now();
         }
+    }
+
+    /// Whether the server has the tool, as far as is known: a list that was not read to its end
+    /// says nothing of a name that is not in it.
+    pub(super) fn may_have(&self, tool: &str) -> bool {
+        !self.tools.complete || self.tools.get(tool).is_some()
     }
 
     /// Whether calls can be made now.

@@ -6,15 +6,12 @@
 
 mod desk;
 mod failure;
-mod follow;
-mod handshake;
 mod inbox;
 mod link;
 mod open;
 mod options;
 mod owner;
 mod pending;
-mod progress;
 mod session;
 mod stderr;
 mod trouble;
@@ -144,8 +141,7 @@ impl Upstream {
 
     /// Whether the server has the tool; its list is read again before it is denied.
     async fn know(&self, tool: &str) -> Result<(), Error> {
-        let knows = |status: &Status| !status.tools.complete || status.tools.get(tool).is_some();
-        if knows(&self.status.borrow()) {
+        if self.status.borrow().may_have(tool) {
             return Ok(());
         }
         let (read, done) = oneshot::channel();
@@ -155,7 +151,7 @@ impl Upstream {
             tracing::trace!("the list of tools was not read again");
         }
         let status = self.status.borrow();
-        if knows(&status) {
+        if status.may_have(tool) {
             return Ok(());
         }
         Err(failure::no_tool(tool, &status.tools))

@@ -51,6 +51,14 @@ pub(super) struct Page {
 }
 
 impl ToolList {
+    /// The list of a server that says it has no tools.
+    pub(super) fn none() -> Self {
+        Self {
+            complete: true,
+            ..Self::default()
+        }
+    }
+
     /// The tool of this name.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&Tool> {

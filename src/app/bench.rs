@@ -17,7 +17,7 @@ use serde::Serialize;
 pub use self::measure::Ratio;
 use self::measure::{Series, load, median};
 use super::{
-    tokens,
+    seat::Who,
     up::{Options as UpOptions, StartError, Up},
 };
 use crate::{
@@ -119,7 +119,7 @@ impl Bench {
         let up = Up::start(options).await?;
         let tasks = Tasks::new();
         let server_name = ServerName::new(SERVER).expect("it is a name");
-        let server = join(&up, SERVER, &tokens::server_permissions(&server_name)).await?;
+        let server = join(&up, SERVER, &Who::server(&server_name).permissions).await?;
         let allowed = [format!("call:tools/{SERVER}/*")];
         let caller = join(&up, CALLER, &allowed).await?;
         let counted = Tools::new(Side::Server);

@@ -1,4 +1,4 @@
-//! One stdio server on the mesh: its process, its place on the bus, its heartbeat.
+//! One server on the mesh: its adapter, its place on the bus, its heartbeat.
 //!
 //! The server is served while it answers, and leaves the queue group while it does not: then the
 //! broker tells its callers at once that nobody is there, and the registry why.
@@ -12,17 +12,14 @@ use tokio::sync::{broadcast, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    adapter::{
-        Changed, Status,
-        stdio::{self, Upstream},
-    },
+    adapter::{self, Changed, Status, Upstream},
     bus::{self, Bounds, Limits, Reach, ServeOptions, Served, micro},
     child::Watchdog,
     error::Error,
     mesh::{self, Mesh},
     name::{Instance, ServerName, subject},
     policy,
-    registry::{Heartbeat, heartbeat},
+    registry::{Heartbeat, Transport, heartbeat},
     spawn::{Failure, Tasks},
     telemetry::metric::{Side, Tools},
 };
@@ -37,8 +34,8 @@ const GRACE: Duration = Duration::from_secs(1);
 pub struct Options {
     /// Its name.
     pub server: ServerName,
-    /// Its process.
-    pub stdio: stdio::Options,
+    /// How it is reached.
+    pub upstream: adapter::Options,
     /// How it joins; the token is one for `serve:tools/{server}/*`.
     pub mesh: mesh::Options,
     /// Whether arguments are checked here as well.
@@ -74,12 +71,12 @@ pub enum Joined {
 }
 
 impl Member {
-    /// Starts the process and joins. What fails is tried again, and told by [`Member::problem`].
+    /// Starts or opens the server and joins. What fails is tried again, and told by [`Member::problem`].
     #[must_use]
     pub fn start(options: Options, watchdog: &Watchdog, tasks: &Tasks) -> Self {
         let own = tasks.group();
         let server = options.server.clone();
-        let upstream = Upstream::start(server.clone(), options.stdio.clone(), watchdog, tasks);
+        let upstream = Upstream::start(server.clone(), options.upstream.clone(), watchdog, tasks);
         let (told, joined) = watch::channel(Joined::No(None));
         let (joining, group) = (upstream.clone(), own.clone());
         let (grace, grace_heard) = watch::channel(GRACE);
@@ -191,6 +188,7 @@ async fn join(
 struct Place {
     server: ServerName,
     instance: Instance,
+    transport: Transport,
     mesh: Mesh,
     serve: ServeOptions,
     stack: crate::call::SharedService,
@@ -223,6 +221,7 @@ impl Place {
                 timeout: options.timeout,
             },
             instance,
+            transport: options.upstream.transport(),
             stack: policy::server::stack(upstream.clone(), policy),
             mesh,
             tasks: tasks.clone(),
@@ -259,8 +258,7 @@ impl Place {
             served.drain(grace).await;
         }
         let last = status.borrow().clone();
-        self.say(tell::heartbeat_of(&self.server, &self.instance, &last, None).left())
-            .await;
+        self.say(self.heartbeat(&last, None).left()).await;
     }
 
     /// Opens or closes the door, as the process does or does not answer.
@@ -289,13 +287,12 @@ impl Place {
     }
 
     async fn beat(&self, status: &Status, trouble: Option<&str>) {
-        self.say(tell::heartbeat_of(
-            &self.server,
-            &self.instance,
-            status,
-            trouble,
-        ))
-        .await;
+        self.say(self.heartbeat(status, trouble)).await;
+    }
+
+    fn heartbeat(&self, status: &Status, trouble: Option<&str>) -> Heartbeat {
+        let who = (&self.server, &self.instance, self.transport);
+        tell::heartbeat_of(who, status, trouble)
     }
 
     async fn say(&self, beat: Heartbeat) {

@@ -8,11 +8,10 @@ use super::{
     broken,
     member::{self, Member},
     seat::{Seat, Who},
-    tokens, translate,
+    translate,
     up::Row,
 };
 use crate::{
-    adapter::stdio,
     bus::{Bounds, Limits},
     child::Watchdog,
     config::{self, Loaded, Validate},
@@ -155,19 +154,10 @@ impl Roster {
     ) -> Result<Member, Error> {
         let server = ServerName::new(name)
             .map_err(|error| Error::new(Kind::InvalidParams, error.to_string()))?;
-        let who = Who {
-            name: server.identity(),
-            permissions: tokens::server_permissions(&server),
-            role: None,
-        };
-        let token = self.seat.token(who, |_| {}, tasks).await?;
-        let mut child = stdio::Options::new(translate::stdio_launch(launch));
-        child.limits.line = translate::size(limits.line);
-        child.limits.in_flight = translate::count(limits.in_flight);
-        child.limits.waiting = translate::size(limits.waiting);
+        let token = self.seat.token(Who::server(&server), |_| {}, tasks).await?;
         let options = member::Options {
             server,
-            stdio: child,
+            upstream: translate::upstream(&launch.target, limits),
             mesh: self.seat.options(token),
             validate: launch.validate == Validate::Adapter,
             limits: Limits {

@@ -9,7 +9,7 @@ use crate::{
     control::Control,
     error::Error,
     mesh::{self, TokenSource},
-    name::Identity,
+    name::{Identity, ServerName},
     spawn::Tasks,
 };
 
@@ -30,6 +30,17 @@ pub(super) struct Who {
     pub(super) permissions: Vec<String>,
     /// What he is to the broker; where nothing is said, it follows from the permissions.
     pub(super) role: Option<Role>,
+}
+
+impl Who {
+    /// A server, with what it needs to join under its name.
+    pub(super) fn server(server: &ServerName) -> Self {
+        Self {
+            name: server.identity(),
+            permissions: vec![format!("serve:tools/{server}/*")],
+            role: None,
+        }
+    }
 }
 
 impl Seat {

@@ -1,22 +1,25 @@
-//! One server that joins a mesh from a process of its own: `weft adapter NAME -- CMD`.
+//! One server that joins a mesh from a process of its own: `weft adapter NAME -- CMD`, or
+//! `--url URL`.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{path::PathBuf, time::Duration};
 
-use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
 
 use super::{
     member::{self, Member},
+    seat::Who,
     tokens,
     up::StartError,
 };
-pub use crate::adapter::stdio::{Launch, Options as Process};
+pub use crate::adapter::{
+    Options as Target,
+    stdio::{Launch, Options as Process},
+    streamable::{Endpoint, Headers, Options as Remote},
+};
 use crate::{
-    access::exchange::Held,
     bus::{Bounds, Limits},
     child::Watchdog,
-    error::Error,
-    mesh::{self, Mesh, TokenSource},
+    mesh,
     name::ServerName,
     spawn::Tasks,
 };
@@ -29,8 +32,8 @@ const GRACE: Duration = Duration::from_secs(5);
 pub struct Options {
     /// Its name.
     pub server: ServerName,
-    /// Its process.
-    pub process: Process,
+    /// How it is reached.
+    pub target: Target,
     /// How whoever runs this joins: with a token of the server's own, or with one that may issue
     /// such a token (`admin:mesh/tokens`).
     pub mesh: mesh::Options,
@@ -51,7 +54,7 @@ pub struct Sidecar {
 }
 
 impl Sidecar {
-    /// Starts the process and joins; waits until it is up or has failed once.
+    /// Starts or opens the server and joins; waits until it is up or has failed once.
     ///
     /// # Errors
     /// No broker, a token that is refused, or one that does not permit to serve this name.
@@ -67,10 +70,10 @@ impl Sidecar {
 
     async fn start_in(options: Options, root: Tasks, ground: Tasks) -> Result<Self, StartError> {
         let watchdog = Watchdog::start(options.watchdog.as_deref(), &ground).await?;
-        let token = own_token(&options.server, &options.mesh, &root).await?;
+        let token = tokens::own(Who::server(&options.server), &options.mesh, &root).await?;
         let member = member::Options {
             server: options.server,
-            stdio: options.process,
+            upstream: options.target,
             mesh: mesh::Options {
                 token,
                 ..options.mesh
@@ -101,7 +104,7 @@ impl Sidecar {
         self.root.stopping()
     }
 
-    /// Leaves the mesh and ends the process.
+    /// Leaves the mesh and lets the server go.
     pub async fn stop(self) {
         self.member.stop(GRACE).await;
         let root = self.root.stop(GRACE).await;
@@ -110,37 +113,4 @@ impl Sidecar {
             tracing::warn!("some background work did not end in time");
         }
     }
-}
-
-/// A token for `serve:tools/{server}/*`: the one given, where it is the server's own, else one
-/// that the control plane issues to whoever may ask for it.
-async fn own_token(
-    server: &ServerName,
-    joining: &mesh::Options,
-    tasks: &Tasks,
-) -> Result<TokenSource, Error> {
-    #[derive(Deserialize)]
-    struct Issued {
-        token: String,
-        about: About,
-    }
-    #[derive(Deserialize)]
-    struct About {
-        exp: u64,
-    }
-    if Held::read(&(joining.token)())?.sub.as_str() == server.as_str() {
-        return Ok(Arc::clone(&joining.token));
-    }
-    let mesh = Mesh::connect_in(joining.clone(), tasks).await?;
-    let arguments = serde_json::json!({
-        "name": server, "permissions": tokens::server_permissions(server),
-    });
-    let issue = move || {
-        let (mesh, arguments) = (mesh.clone(), arguments.clone());
-        async move {
-            let issued: Issued = mesh.control("token_issue", arguments).await?;
-            Ok((issued.token, issued.about.exp))
-        }
-    };
-    tokens::renewed(issue, tasks).await
 }

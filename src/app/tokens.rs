@@ -14,7 +14,6 @@ use crate::{
     control::{Control, Wish},
     error::{Error, Kind},
     mesh::{self, Mesh, TokenSource},
-    name::ServerName,
     spawn::{Failure, Tasks},
 };
 
@@ -117,10 +116,4 @@ pub(super) async fn own(
 
 async fn stopped(stop: &CancellationToken, wait: Duration) -> bool {
     tokio::time::timeout(wait, stop.cancelled()).await.is_ok()
-}
-
-/// What a server needs to join under its name.
-#[must_use]
-pub fn server_permissions(server: &ServerName) -> Vec<String> {
-    vec![format!("serve:tools/{server}/*")]
 }

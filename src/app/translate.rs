@@ -1,7 +1,7 @@
 //! From what the configuration says to what the components take.
 
 use crate::{
-    adapter::stdio,
+    adapter::{self, stdio, streamable},
     broker::PublicKeys,
     bus::{Auth, Tls},
     config,
@@ -28,14 +28,35 @@ pub(super) fn count(count: u32) -> usize {
     usize::try_from(count).unwrap_or(usize::MAX)
 }
 
-pub(super) fn stdio_launch(launch: &config::Launch) -> stdio::Launch {
+/// How a server is reached, within the limits of the mesh.
+pub(super) fn upstream(target: &config::Target, limits: &config::Limits) -> adapter::Options {
+    let in_flight = count(limits.in_flight);
+    match target {
+        config::Target::Process(process) => {
+            let mut options = stdio::Options::new(stdio_launch(process));
+            options.limits.line = size(limits.line);
+            options.limits.in_flight = in_flight;
+            options.limits.waiting = size(limits.waiting);
+            adapter::Options::Stdio(options)
+        }
+        config::Target::Remote(remote) => {
+            let config::Remote { endpoint, headers } = remote.clone();
+            let mut options = streamable::Options::new(endpoint, headers);
+            options.limits.answer = size(limits.line);
+            options.limits.in_flight = in_flight;
+            adapter::Options::Http(options)
+        }
+    }
+}
+
+fn stdio_launch(process: &config::Process) -> stdio::Launch {
     let secret =
         |(name, value): (&String, &config::Secret)| (name.clone(), value.reveal().to_owned());
     stdio::Launch {
-        command: launch.command.clone(),
-        args: launch.args.iter().map(Into::into).collect(),
-        env: launch.env.iter().map(secret).collect(),
-        cwd: launch.cwd.clone(),
+        command: process.command.clone(),
+        args: process.args.iter().map(Into::into).collect(),
+        env: process.env.iter().map(secret).collect(),
+        cwd: process.cwd.clone(),
         ..stdio::Launch::default()
     }
 }

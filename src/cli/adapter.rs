@@ -3,8 +3,8 @@
 use std::{ffi::OsString, path::PathBuf};
 
 use weftbus::{
-    app::sidecar::{Launch, Options, Process, Sidecar},
-    config::{Period, env::MCP_SERVER_NAME},
+    app::sidecar::{Endpoint, Headers, Launch, Options, Process, Remote, Sidecar, Target},
+    config::{self, Period, env::MCP_SERVER_NAME},
     error::{Error, Kind},
     name::ServerName,
 };
@@ -20,19 +20,21 @@ const EXAMPLES: &str = "\
 EXAMPLES
   weft adapter time -- uvx mcp-server-time
   weft adapter git --timeout 5m -- uvx mcp-server-git --repository .
+  weft adapter docs --url https://docs.example.com/mcp --header Authorization=DOCS_AUTH
   WEFT_NATS_URL=nats://broker:4222 WEFT_TOKEN_FILE=git.token weft adapter git -- uvx mcp-server-git";
 
 const AFTER: &str = "\
 Its token is one for `serve:tools/NAME/*` (`weft token issue NAME --allow 'serve:tools/NAME/*'`), or
 one that may issue such a token, as the one of `weft up` may. What stands behind `--` is the
-server's command and its arguments, untouched.";
+server's command and its arguments, untouched. A server at a URL speaks Streamable HTTP
+(2025-03-26 and later); no token of Weft is ever sent to it.";
 
 /// Join one server to a mesh, as a sidecar
 #[derive(clap::Args)]
 #[command(
     before_help = EXAMPLES,
     after_help = AFTER,
-    override_usage = "weft adapter [OPTIONS] NAME -- CMD [ARGS]…"
+    override_usage = "weft adapter [OPTIONS] NAME -- CMD [ARGS]…\n       weft adapter [OPTIONS] NAME --url URL"
 )]
 pub(super) struct Args {
     /// The name of the server on the mesh: 1 to 63 of a-z 0-9 - [env: MCP_SERVER_NAME]
@@ -44,8 +46,14 @@ pub(super) struct Args {
     /// Check tools' arguments against their schemas here as well
     #[arg(long)]
     validate: bool,
+    /// The URL of a server that runs, in place of a command
+    #[arg(long, value_name = "URL", conflicts_with = "command")]
+    url: Option<String>,
+    /// Adds a header to each request to the URL: the variable, or the file, that its value is in
+    #[arg(long, value_name = "NAME=VARIABLE|NAME=@FILE", requires = "url")]
+    header: Vec<String>,
     /// The command that starts the server, and its arguments
-    #[arg(required = true, last = true, value_name = "CMD")]
+    #[arg(required_unless_present = "url", last = true, value_name = "CMD")]
     command: Vec<OsString>,
 }
 
@@ -88,7 +96,9 @@ impl Args {
             Some(name) => name.clone(),
             None => {
                 let named = to.env.get(MCP_SERVER_NAME).ok_or_else(|| {
-                    Failure::usage("the server has no name: `weft adapter NAME -- CMD`")
+                    Failure::usage(
+                        "the server has no name: `weft adapter NAME -- CMD`, or `NAME --url URL`",
+                    )
                 })?;
                 ServerName::new(named).map_err(|error| Failure::usage(error.to_string()))?
             }
@@ -97,19 +107,33 @@ impl Args {
             let said = format!("`{server}` is a name of Weft's own parts; take another");
             return Err(Failure::usage(said));
         }
-        let mut command = self.command.iter();
-        let launch = Launch {
-            command: command.next().map(PathBuf::from).unwrap_or_default(),
-            args: command.cloned().collect(),
-            ..Launch::default()
-        };
         Ok(Options {
             server,
-            process: Process::new(launch),
+            target: self.target(to)?,
             mesh: to.reach()?.options()?,
             validate: self.validate,
             timeout: self.timeout.duration(),
             watchdog: None,
         })
+    }
+
+    fn target(&self, to: &Invocation) -> Result<Target, Failure> {
+        let Some(url) = &self.url else {
+            let mut command = self.command.iter();
+            let launch = Launch {
+                command: command.next().map(PathBuf::from).unwrap_or_default(),
+                args: command.cloned().collect(),
+                ..Launch::default()
+            };
+            return Ok(Target::Stdio(Process::new(launch)));
+        };
+        let endpoint = Endpoint::own(url).map_err(|error| Failure::usage(error.to_string()))?;
+        let mut headers = Headers::default();
+        for spec in &self.header {
+            let (name, value) = config::header(spec, &to.env).map_err(Failure::usage)?;
+            let added = headers.add(&name, value.reveal());
+            added.map_err(|error| Failure::usage(error.to_string()))?;
+        }
+        Ok(Target::Http(Remote::new(endpoint, headers)))
     }
 }

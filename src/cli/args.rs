@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use super::{
-    access, adapter, bench, call, completions, config, control, describe, doctor, down, gateway,
-    health, mcp, output::Format, schema, servers, token, tools, up, version,
+    access, adapter, bench, call, completions, config, conformance, connect, control, describe,
+    doctor, down, gateway, health, mcp, output::Format, schema, servers, token, tools, up, version,
 };
 
 const EXAMPLES: &str = "\
@@ -98,6 +98,12 @@ pub(crate) enum Command {
     /// Ask who may do what
     #[command(alias = "accesses")]
     Access(access::Args),
+    /// Write down for an MCP client how it reaches this mesh
+    #[command(alias = "connects")]
+    Connect(connect::Args),
+    /// Try whether a member of the mesh keeps to docs/protocol.md
+    #[command(alias = "conformances")]
+    Conformance(conformance::Args),
     /// Say whether the mesh is up
     Health(health::Args),
     /// Look for what is wrong on this machine, and say what to do

@@ -11,7 +11,7 @@ use serde_json::Value;
 use weftbus::{app::context::Context, config, error};
 
 use super::{
-    access, describe, doctor,
+    access, connect, describe, doctor,
     exit::Exit,
     failure::{ErrorObject, Failure},
     health,
@@ -94,6 +94,11 @@ fn all() -> BTreeMap<String, Value> {
     add("output/access-check", of::<access::Checked>());
     add("output/bench-call", of::<weftbus::app::bench::Report>());
     add("output/config-check", of::<Vec<super::config::Checked>>());
+    add(
+        "output/conformance",
+        of::<weftbus::app::conformance::Report>(),
+    );
+    add("output/connect", of::<connect::Shown>());
     add("output/config-nats", of::<Vec<super::config::Key>>());
     add("output/describe", of::<describe::Description>());
     add("output/doctor", of::<Vec<doctor::Check>>());

@@ -2,7 +2,7 @@
 //! commas, names with blanks, keys of which Weft knows nothing. Nothing in it is refused: what
 //! cannot be carried is said for the server that it belongs to, what is not used in a warning.
 
-use std::{borrow::Cow, collections::BTreeSet};
+use std::{borrow::Cow, collections::BTreeSet, path::Path};
 
 use crate::config::{
     name,
@@ -72,9 +72,16 @@ pub(crate) fn servers<'a>(
         .filter(fits)
         .map(|p| p.key.clone())
         .collect();
-    let found = list
-        .pairs()
-        .iter()
+    let (mesh, others): (Vec<_>, Vec<_>) = list.pairs().iter().partition(|pair| is_mesh(pair));
+    for pair in mesh {
+        let what = format!(
+            "the server `{}` is a mesh of Weft: left out",
+            pair.key.escape_debug()
+        );
+        warnings.push(Warning::new(source, &pair.at, what));
+    }
+    let found = others
+        .into_iter()
         .map(|pair| {
             let name = rename(pair, &mut own, names);
             if name != pair.key {
@@ -103,6 +110,18 @@ pub(crate) fn servers<'a>(
         .collect();
     names.clients.append(&mut own);
     Ok(found)
+}
+
+/// Whether it is what `weft connect` writes: a mesh that were its own server would have no end.
+fn is_mesh(pair: &Pair) -> bool {
+    let node = |key: &str| Some(&pair.node.get(key)?.node);
+    let program = node("command").and_then(Node::text).map(Path::new);
+    let first = match node("args").map(|args| &args.value) {
+        Some(Value::List(words)) => words.first().and_then(Node::text),
+        _ => None,
+    };
+    let piped = program.and_then(Path::file_stem) == Some("weft".as_ref()) && first == Some("mcp");
+    piped || (pair.key == "weft" && node("url").is_some())
 }
 
 /// The name on the mesh. `own` are the names of this list.
@@ -195,16 +214,21 @@ impl<'a> Client<'a> {
     }
 
     fn transport(&mut self, pair: &Pair) {
-        let what = match pair.node.text().unwrap_or_default() {
-            "stdio" => return,
-            "sse" => "the two-endpoint HTTP+SSE transport of 2024-11-05 is not carried",
-            "http" | "streamable-http" | "streamableHttp" | "streamable_http" => {
-                "HTTP servers are not carried by this version"
-            }
-            _ => "this transport is not known",
+        let (what, help) = match pair.node.text().unwrap_or_default() {
+            "stdio" | "http" | "streamable-http" | "streamableHttp" | "streamable_http" => return,
+            "sse" => (
+                "the two-endpoint HTTP+SSE transport of 2024-11-05 is not carried",
+                "where the server also speaks Streamable HTTP (often at `/mcp` in place of \
+                 `/sse`), write that URL and `\"type\": \"http\"`; else its `command`",
+            ),
+            _ => (
+                "this transport is not known",
+                "give the `command` of a server that speaks over stdio, or the `url` of one that \
+                 speaks Streamable HTTP",
+            ),
         };
-        let problem = Problem::new(self.source, &pair.at, format!("`{}`: {what}", self.path))
-            .help("give the `command` of a server that speaks over stdio");
+        let problem =
+            Problem::new(self.source, &pair.at, format!("`{}`: {what}", self.path)).help(help);
         self.refused.get_or_insert(problem);
     }
 }

@@ -6,12 +6,15 @@ use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::config::{
-    problem::{Problem, Problems},
-    secret::{Address, SecretSource, Setting},
-    source::Source,
-    tree::Node,
-    unit::{Period, Size},
+use crate::{
+    adapter::streamable::Headers,
+    config::{
+        problem::{Problem, Problems},
+        secret::{Address, SecretSource, Setting},
+        source::Source,
+        tree::Node,
+        unit::{Period, Size},
+    },
 };
 
 /// The configuration of a mesh, as it is written: `${VAR}` in it is not expanded yet.
@@ -60,11 +63,12 @@ pub struct Server {
     /// client's file runs in the folder that Weft was started in.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cwd: Option<PathBuf>,
-    /// URL of a server that is spoken to over HTTP. This version does not carry it, and says so
-    /// for this server alone.
+    /// URL of a server that runs and speaks Streamable HTTP. No name and no password in it: what
+    /// it asks for stands in `headers`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub url: Option<Address>,
-    /// HTTP headers for `url`.
+    /// Headers that are added to each request to `url`. Those of the connection and of the
+    /// protocol (`Host`, `Accept`, `Content-*`, `Mcp-*`) are Weft's own.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub headers: BTreeMap<String, Setting>,
     /// How long a call may take, 10ms to 24h. Default: `policy.timeout`.
@@ -274,12 +278,23 @@ impl Server {
         let mut tell = |key: &str, what: String| found.push(Problem::new(source, at(key), what));
         match (&self.command, &self.url) {
             (Some(_), Some(_)) => tell("url", format!("`{path}` has both `command` and `url`")),
-            (None, None) => tell("", format!("`{path}` needs a `command` to run")),
+            (None, None) => tell("", format!("`{path}` needs a `command` to run, or a `url`")),
             (Some(command), None) if command.trim().is_empty() => {
                 tell("command", format!("`{path}.command` is empty"));
             }
             (Some(_), None) if !self.headers.is_empty() => {
                 tell("headers", format!("`{path}.headers` belongs to a `url`"));
+            }
+            (None, Some(_)) => {
+                for (key, is_there) in [
+                    ("args", !self.args.is_empty()),
+                    ("env", !self.env.is_empty()),
+                    ("cwd", self.cwd.is_some()),
+                ] {
+                    if is_there {
+                        tell(key, format!("`{path}.{key}` belongs to a `command`"));
+                    }
+                }
             }
             _ => {}
         }
@@ -296,6 +311,13 @@ impl Server {
                 "timeout",
                 outside(&format!("{path}.timeout"), timeout, TIMEOUT),
             );
+        }
+        for name in self.headers.keys() {
+            if let Err(error) = Headers::check(name) {
+                let at = node.find(&["headers", name]).unwrap_or(node);
+                let what = format!("`{path}.headers`: {error}");
+                found.push(Problem::new(source, &at.at, what));
+            }
         }
         found
     }

@@ -8,15 +8,18 @@ use std::{
     time::Duration,
 };
 
-use crate::config::{
-    decode::decode,
-    env::{Env, HOME},
-    expand::expand_all,
-    model::{Server, Validate},
-    problem::{Place, Problem, Problems},
-    secret::{Secret, Setting},
-    source::Source,
-    tree::{At, Node, Value},
+use crate::{
+    adapter::streamable::{Endpoint, Headers},
+    config::{
+        decode::decode,
+        env::{Env, HOME, SECRET_MAX},
+        expand::expand_all,
+        model::{Server, Validate},
+        problem::{Place, Problem, Problems},
+        secret::{Secret, Setting},
+        source::{self, Source},
+        tree::{At, Node, Value},
+    },
 };
 
 /// One server of the mesh.
@@ -28,13 +31,42 @@ pub struct Member {
     pub place: Place,
     /// `false`: it is not to be started.
     pub enabled: bool,
-    /// What to start, or why that cannot be. For a server that is not enabled it is the same.
+    /// How it is had, or why it can't be. For a server that is not enabled it is the same.
     pub launch: Result<Launch, Problem>,
+}
+
+/// How a server is had.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Launch {
+    /// Where it is.
+    pub target: Target,
+    /// How long a call may take.
+    pub timeout: Duration,
+    /// Who checks arguments.
+    pub validate: Validate,
+}
+
+/// Where a server is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// A program to start.
+    Process(Process),
+    /// A URL to speak to.
+    Remote(Remote),
+}
+
+/// A server that runs somewhere. Its `Debug` shows neither a query nor values of headers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Remote {
+    /// Its URL.
+    pub endpoint: Endpoint,
+    /// Headers that are added to each request.
+    pub headers: Headers,
 }
 
 /// A process to start. Its `Debug` shows neither arguments nor values of variables.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Launch {
+pub struct Process {
     /// The program: a bare name for PATH, or an absolute path.
     pub command: PathBuf,
     /// Its arguments.
@@ -43,21 +75,15 @@ pub struct Launch {
     pub env: BTreeMap<String, Secret>,
     /// The folder to run it in; none: the one that Weft runs in.
     pub cwd: Option<PathBuf>,
-    /// How long a call may take.
-    pub timeout: Duration,
-    /// Who checks arguments.
-    pub validate: Validate,
 }
 
-impl fmt::Debug for Launch {
+impl fmt::Debug for Process {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Launch")
+        f.debug_struct("Process")
             .field("command", &self.command)
             .field("args", &format_args!("{} of them", self.args.len()))
             .field("env", &self.env)
             .field("cwd", &self.cwd)
-            .field("timeout", &self.timeout)
-            .field("validate", &self.validate)
             .finish()
     }
 }
@@ -122,15 +148,53 @@ impl Found<'_> {
     }
 
     fn launch(&mut self, env: &Env, timeout: Duration) -> Result<Launch, Problem> {
-        if let Some(pair) = self.node.get("url") {
-            let what = format!(
-                "`{}`: HTTP servers are not carried by this version",
-                self.path
-            );
-            return Err(Problem::new(self.source, &pair.at, what)
-                .help("give the `command` of a server that speaks over stdio"));
-        }
         let server = self.expanded(env).map_err(first)?;
+        let (timeout, validate) = (
+            server.timeout.map_or(timeout, |period| period.duration()),
+            server.validate,
+        );
+        let target = match &server.url {
+            Some(url) => Target::Remote(self.remote(url.reveal(), &server.headers, env)?),
+            None => Target::Process(self.process(server, env)?),
+        };
+        Ok(Launch {
+            target,
+            timeout,
+            validate,
+        })
+    }
+
+    fn remote(
+        &self,
+        url: &str,
+        headers: &BTreeMap<String, Setting>,
+        env: &Env,
+    ) -> Result<Remote, Problem> {
+        let endpoint = Endpoint::own(url).map_err(|error| {
+            let at = self
+                .node
+                .get("url")
+                .map_or(&self.node.at, |pair| &pair.node.at);
+            Problem::new(self.source, at, format!("`{}.url`: {error}", self.path))
+        })?;
+        let mut added = Headers::default();
+        for (name, value) in self.fetch("headers", headers, env)? {
+            added.add(&name, value.reveal()).map_err(|error| {
+                let at = self.node.find(&["headers", &name]).unwrap_or(&self.node);
+                Problem::new(
+                    self.source,
+                    &at.at,
+                    format!("`{}.headers`: {error}", self.path),
+                )
+            })?;
+        }
+        Ok(Remote {
+            endpoint,
+            headers: added,
+        })
+    }
+
+    fn process(&self, server: Server, env: &Env) -> Result<Process, Problem> {
         let command = server.command.unwrap_or_default();
         let home = env.get(HOME);
         let cwd = match server.cwd {
@@ -138,17 +202,15 @@ impl Found<'_> {
             None if self.foreign => None,
             None => Some(self.source.folder().to_owned()),
         };
-        Ok(Launch {
+        Ok(Process {
             command: if command.contains(['/', MAIN_SEPARATOR]) {
                 self.source.path(Path::new(&command), home)
             } else {
                 PathBuf::from(command)
             },
             args: server.args,
-            env: self.fetch(&server.env, env)?,
+            env: self.fetch("env", &server.env, env)?,
             cwd,
-            timeout: server.timeout.map_or(timeout, |period| period.duration()),
-            validate: server.validate,
         })
     }
 
@@ -166,21 +228,48 @@ impl Found<'_> {
         problems.into_result().map(|()| server)
     }
 
+    /// The values of the settings under a key.
     fn fetch(
         &self,
+        key: &str,
         settings: &BTreeMap<String, Setting>,
         env: &Env,
     ) -> Result<BTreeMap<String, Secret>, Problem> {
         let fetch = |(name, setting): (&String, &Setting)| {
             let secret = setting.fetch(env, self.source).map_err(|why| {
-                let at = self.node.find(&["env", name]).unwrap_or(&self.node);
-                let what = format!("`{}.env.{name}`: {why}", self.path);
+                let at = self.node.find(&[key, name]).unwrap_or(&self.node);
+                let what = format!("`{}.{key}.{name}`: {why}", self.path);
                 Problem::new(self.source, &at.at, what)
             })?;
             Ok((name.clone(), secret))
         };
         settings.iter().map(fetch).collect()
     }
+}
+
+/// A header as a command line names it: `NAME=VARIABLE`, or `NAME=@FILE`. The value itself has no
+/// place on a command line, where everybody on the machine can read it.
+///
+/// # Errors
+/// What is wrong, in words for the user; without the value.
+pub fn header(spec: &str, env: &Env) -> Result<(String, Secret), String> {
+    let (name, place) = spec
+        .split_once('=')
+        .ok_or("a header is `NAME=VARIABLE`, or `NAME=@FILE`")?;
+    Headers::check(name).map_err(|error| error.to_string())?;
+    let secret = match place.strip_prefix('@') {
+        Some(file) => source::text(Path::new(file), SECRET_MAX)
+            .map(Secret::from_file)
+            .map_err(|why| format!("header `{name}`: the file {file} {why}"))?,
+        None => env.get(place).map(Secret::new).ok_or_else(|| {
+            // What stands there may be the value, by mistake: it is not repeated.
+            format!(
+                "header `{name}`: behind `=` belongs the name of a variable that is set, or \
+                 `@FILE`; not the value itself, which others could read"
+            )
+        })?,
+    };
+    Ok((name.to_owned(), secret))
 }
 
 fn first(problems: Problems) -> Problem {

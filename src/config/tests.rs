@@ -71,13 +71,14 @@ impl Files {
     /// One line per server: what would be started, or why not.
     fn members(&self) -> String {
         let line = |member: &Member| match &member.launch {
-            Ok(launch) => format!(
-                "{}{} {:?} {:?}",
-                member.name,
-                if member.enabled { "" } else { " (off)" },
-                launch.command,
-                launch.args
-            ),
+            Ok(launch) => {
+                let what = match &launch.target {
+                    Target::Process(process) => format!("{:?} {:?}", process.command, process.args),
+                    Target::Remote(remote) => format!("{} {:?}", remote.endpoint, remote.headers),
+                };
+                let off = if member.enabled { "" } else { " (off)" };
+                format!("{}{off} {what}", member.name)
+            }
             Err(problem) => format!("{}: {}", member.name, problem.summary()),
         };
         let all: Vec<String> = self.loaded().members.iter().map(line).collect();

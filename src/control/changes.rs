@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use tokio::{
-    sync::{mpsc, oneshot, watch},
+    sync::{mpsc, watch},
     time::{MissedTickBehavior, timeout},
 };
 
 use super::{
-    connect::{Wire, unavailable},
-    leases::{self, Leases, Place},
+    connect::Wire,
+    leases::{Asking, Leases, Place, Request},
 };
 use crate::{
     error::Error,
@@ -22,21 +22,12 @@ use crate::{
 const EVERY: Duration = Duration::from_secs(5);
 /// Changes that come so close together are told as one.
 const TOGETHER: Duration = Duration::from_millis(100);
-/// Watches that wait to be opened.
-const REQUESTS: usize = 256;
 /// How long one round may take.
 const ROUND_MAX: Duration = Duration::from_secs(4);
 
 /// A handle to who tells. Clones share it.
 #[derive(Clone, Debug)]
-pub(super) struct Changes {
-    requests: mpsc::Sender<Request>,
-}
-
-struct Request {
-    place: Place,
-    opened: oneshot::Sender<Result<(), Error>>,
-}
+pub(super) struct Changes(Asking<()>);
 
 /// The one task that tells.
 struct Teller {
@@ -49,7 +40,7 @@ struct Teller {
 impl Changes {
     /// Begins to tell.
     pub(super) fn start(servers: watch::Receiver<Servers>, wire: Wire, tasks: &Tasks) -> Self {
-        let (requests, waiting) = mpsc::channel(REQUESTS);
+        let (asking, waiting) = Asking::channel();
         let revision = servers.borrow().revision();
         let mut teller = Teller {
             leases: Leases::default(),
@@ -61,31 +52,20 @@ impl Changes {
         tasks.spawn("registry changes", Failure::Stops, async move {
             tokio::select! { () = stop.cancelled() => {}, () = teller.run(waiting) => {} }
         });
-        Self { requests }
+        Self(asking)
     }
 
     /// Opens a watch, or renews it.
     ///
     /// # Errors
-    /// `INVALID_PARAMS` where the number is none, `SERVER_OVERLOADED` where there are too many.
+    /// Those of [`Asking::open`].
     pub(super) async fn open(&self, who: &Identity, deliver: &str) -> Result<(), Error> {
-        leases::check(deliver)?;
-        let (opened, answer) = oneshot::channel();
-        let request = Request {
-            place: (who.clone(), deliver.to_owned()),
-            opened,
-        };
-        self.requests
-            .try_send(request)
-            .map_err(|_| unavailable("too many members ask for a watch at once: try again"))?;
-        answer
-            .await
-            .map_err(|_| unavailable("the control plane stops"))?
+        self.0.open(who, deliver).await
     }
 }
 
 impl Teller {
-    async fn run(&mut self, mut requests: mpsc::Receiver<Request>) {
+    async fn run(&mut self, mut requests: mpsc::Receiver<Request<()>>) {
         let mut tick = tokio::time::interval(EVERY);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -107,7 +87,7 @@ impl Teller {
         }
     }
 
-    async fn open(&mut self, request: Request) {
+    async fn open(&mut self, request: Request<()>) {
         let taken = self.leases.take(&request.place);
         // Once at once: what changed before the watch was there is heard of, too.
         if taken.is_ok() {

@@ -5,9 +5,12 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use tokio::time::Instant;
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::Instant,
+};
 
-use super::tokens::invalid;
+use super::{connect::unavailable, tokens::invalid};
 use crate::{
     error::{Error, Kind},
     name::Identity,
@@ -19,6 +22,9 @@ pub(super) const LEASE: Duration = Duration::from_secs(60);
 pub(super) const LEASES_MAX: usize = 10_000;
 /// How many one identity may have of one kind; one more ends the oldest.
 pub(super) const LEASES_OF_ONE_MAX: usize = 64;
+
+/// Deliveries that wait to be opened.
+const REQUESTS: usize = 256;
 
 /// Where something is delivered: who reads it, and the number that he chose.
 pub(super) type Place = (Identity, String);
@@ -69,11 +75,51 @@ impl Leases {
     }
 }
 
-/// Checks the number of a delivery.
-///
-/// # Errors
-/// `INVALID_PARAMS`: it must be hard to guess.
-pub(super) fn check(deliver: &str) -> Result<(), Error> {
+/// Asks whoever tells something for a delivery of it, and hears `T` about that. Clones ask the same.
+#[derive(Debug)]
+pub(super) struct Asking<T>(mpsc::Sender<Request<T>>);
+
+/// A delivery that is asked for.
+pub(super) struct Request<T> {
+    pub(super) place: Place,
+    pub(super) opened: oneshot::Sender<Result<T, Error>>,
+}
+
+impl<T> Clone for Asking<T> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<T> Asking<T> {
+    /// Who asks, and what reaches who tells.
+    pub(super) fn channel() -> (Self, mpsc::Receiver<Request<T>>) {
+        let (requests, waiting) = mpsc::channel(REQUESTS);
+        (Self(requests), waiting)
+    }
+
+    /// Opens a delivery, or renews it.
+    ///
+    /// # Errors
+    /// `INVALID_PARAMS` where the number is none, `SERVER_OVERLOADED` where there are too many.
+    pub(super) async fn open(&self, who: &Identity, deliver: &str) -> Result<T, Error> {
+        check(deliver)?;
+        let (opened, answer) = oneshot::channel();
+        let request = Request {
+            place: (who.clone(), deliver.to_owned()),
+            opened,
+        };
+        self.0
+            .try_send(request)
+            .map_err(|_| unavailable("too many members ask for a delivery at once: try again"))?;
+        answer
+            .await
+            .map_err(|_| unavailable("the control plane stops"))?
+    }
+}
+
+/// Checks the number of a delivery: it must be hard to guess.
+fn check(deliver: &str) -> Result<(), Error> {
     let base32 = |b: u8| b.is_ascii_lowercase() || (b'2'..=b'7').contains(&b);
     if (26..=32).contains(&deliver.len()) && deliver.bytes().all(base32) {
         return Ok(());

@@ -8,13 +8,13 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use tokio::{
-    sync::{mpsc, oneshot, watch},
+    sync::{mpsc, watch},
     time::{MissedTickBehavior, timeout},
 };
 
 use super::{
-    connect::{Wire, unavailable},
-    leases::{self, Leases, Place},
+    connect::Wire,
+    leases::{Asking, Leases, Place, Request},
     tokens::{Table, Tokens},
 };
 use crate::{
@@ -28,22 +28,15 @@ use crate::{
 const EVERY: Duration = Duration::from_secs(5);
 /// The token store must have been read this lately for a snapshot to be sent.
 const READ_MAX: Duration = Duration::from_secs(10);
-/// Requests to open a watch that wait.
-const REQUESTS: usize = 256;
 /// How long one round of snapshots may take.
 const ROUND_MAX: Duration = Duration::from_secs(4);
 
 /// A handle to the watches. Clones share it.
 #[derive(Clone, Debug)]
 pub(super) struct Watches {
-    requests: mpsc::Sender<Request>,
+    /// Each hears the number of the snapshot that was sent to it at once.
+    asking: Asking<u64>,
     local: Trust,
-}
-
-struct Request {
-    who: Identity,
-    deliver: String,
-    opened: oneshot::Sender<Result<u64, Error>>,
 }
 
 /// The one task that owns the watches.
@@ -64,7 +57,7 @@ impl Watches {
     /// Begins to tell. The control plane's own trust has its first snapshot when this returns.
     pub(super) fn start(tokens: &Tokens, key: Arc<SigningKey>, wire: Wire, tasks: &Tasks) -> Self {
         let local = Trust::new(ServerName::weft().identity(), tokens.anchor());
-        let (requests, waiting) = mpsc::channel(REQUESTS);
+        let (asking, waiting) = Asking::channel();
         let mut teller = Teller {
             leases: Leases::default(),
             table: tokens.table(),
@@ -80,7 +73,7 @@ impl Watches {
         tasks.spawn("trust", Failure::Stops, async move {
             tokio::select! { () = stop.cancelled() => {}, () = teller.run(waiting) => {} }
         });
-        Self { requests, local }
+        Self { asking, local }
     }
 
     /// The control plane's own trust.
@@ -91,27 +84,14 @@ impl Watches {
     /// Opens a watch of `who`, or renews it. Says the number of the snapshot that was sent to it.
     ///
     /// # Errors
-    /// `INVALID_PARAMS` where `deliver` is not 26 to 32 base32 characters, `SERVER_OVERLOADED`
-    /// where there are too many watches.
+    /// Those of [`Asking::open`].
     pub(super) async fn open(&self, who: &Identity, deliver: &str) -> Result<u64, Error> {
-        leases::check(deliver)?;
-        let (opened, answer) = oneshot::channel();
-        let request = Request {
-            who: who.clone(),
-            deliver: deliver.to_owned(),
-            opened,
-        };
-        self.requests
-            .try_send(request)
-            .map_err(|_| unavailable("too many adapters ask for a watch at once: try again"))?;
-        answer
-            .await
-            .map_err(|_| unavailable("the control plane stops"))?
+        self.asking.open(who, deliver).await
     }
 }
 
 impl Teller {
-    async fn run(&mut self, mut requests: mpsc::Receiver<Request>) {
+    async fn run(&mut self, mut requests: mpsc::Receiver<Request<u64>>) {
         let mut tick = tokio::time::interval(EVERY);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -131,13 +111,8 @@ impl Teller {
         }
     }
 
-    async fn open(&mut self, request: Request) {
-        let Request {
-            who,
-            deliver,
-            opened,
-        } = request;
-        let place = (who, deliver);
+    async fn open(&mut self, request: Request<u64>) {
+        let Request { place, opened } = request;
         let answer = match self.leases.take(&place) {
             Err(error) => Err(error),
             Ok(()) => {

@@ -17,20 +17,13 @@ use super::{
 use crate::{
     call::Notify,
     error::{Error, Kind},
-    mcp::{Method, Request, Response, members::quoted, version::Era},
+    mcp::{
+        Method, Request, Response,
+        members::quoted,
+        method::{LOG_LEVELS, log_level},
+        version::Era,
+    },
 };
-
-/// The levels of log messages (2025-11-25, server/utilities/logging).
-const LEVELS: [&str; 8] = [
-    "debug",
-    "info",
-    "notice",
-    "warning",
-    "error",
-    "critical",
-    "alert",
-    "emergency",
-];
 
 /// The tools are others than before.
 pub(super) const TOOLS_CHANGED: &str =
@@ -238,7 +231,7 @@ fn level(request: &Request) -> Result<String, Error> {
         .params()
         .and_then(|params| serde_json::from_str(params).ok());
     let level = params.map(|params| params.level).unwrap_or_default();
-    if LEVELS.contains(&level.as_str()) {
+    if log_level(&level).is_some() {
         return Ok(level);
     }
     Err(Error::new(
@@ -246,7 +239,7 @@ fn level(request: &Request) -> Result<String, Error> {
         format!(
             "{} is no level: there are {}",
             quoted(&level),
-            LEVELS.join(", ")
+            LOG_LEVELS.join(", ")
         ),
     ))
 }

@@ -106,6 +106,24 @@ impl fmt::Debug for Method {
     }
 }
 
+/// The levels of log messages, from the least (2026-07-28, server/utilities/logging, Log Levels).
+pub const LOG_LEVELS: [&str; 8] = [
+    "debug",
+    "info",
+    "notice",
+    "warning",
+    "error",
+    "critical",
+    "alert",
+    "emergency",
+];
+
+/// The rank of a level among [`LOG_LEVELS`].
+#[must_use]
+pub fn log_level(name: &str) -> Option<usize> {
+    LOG_LEVELS.iter().position(|level| *level == name)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -13,7 +13,7 @@ use serde_json::Value;
 const TEXT: &str = include_str!("../../docs/protocol.md");
 
 /// The blocks of the document that are marked ```` ```… weft:{kind} ````, in order.
-fn blocks(kind: &str) -> Vec<&'static str> {
+pub(crate) fn blocks(kind: &str) -> Vec<&'static str> {
     let found: Vec<&str> = marked()
         .filter(|(marked, _)| *marked == kind)
         .map(|(_, block)| block)
@@ -23,7 +23,7 @@ fn blocks(kind: &str) -> Vec<&'static str> {
 }
 
 /// The one block of this kind, as JSON.
-fn json(kind: &str) -> Value {
+pub(crate) fn json(kind: &str) -> Value {
     let found = blocks(kind);
     assert_eq!(found.len(), 1, "weft:{kind}");
     serde_json::from_str(found[0]).unwrap_or_else(|error| panic!("weft:{kind}: {error}"))

@@ -26,7 +26,10 @@ fn the_example_mesh_runs_what_is_built() {
     for member in &loaded.members {
         let launch = member.launch.as_ref().expect("it can be started");
         let built = root().join("target/release/examples");
-        let program = launch.command.strip_prefix(&built).expect("an example");
+        let config::Target::Process(process) = &launch.target else {
+            panic!("it is a program");
+        };
+        let program = process.command.strip_prefix(&built).expect("an example");
         let target = format!("[[example]]\nname = \"{}\"", program.display());
         assert!(cargo.contains(&target), "{target}");
         names.push(member.name.as_str());

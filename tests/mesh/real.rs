@@ -3,6 +3,7 @@
 
 mod added;
 mod direct;
+mod http;
 mod plan;
 
 use std::{collections::BTreeMap, fs};

@@ -13,8 +13,8 @@ use tokio::time::timeout;
 use tower::Service as _;
 use weftbus::{
     adapter::{
-        State, Status, Upstream,
-        stdio::{Launch, Options},
+        State, Status,
+        stdio::{Launch, Options, Upstream},
     },
     call::{Call, CallFuture, Context, Notify, Reply},
     mcp::Request,
@@ -124,17 +124,17 @@ impl Server {
     }
 }
 
-fn tool(name: &str, arguments: Value) -> Value {
+pub(crate) fn tool(name: &str, arguments: Value) -> Value {
     json!({"jsonrpc": "2.0", "id": "caller's", "method": "tools/call",
         "params": {"name": name, "arguments": arguments}})
 }
 
-fn body(reply: &Reply) -> Value {
+pub(crate) fn body(reply: &Reply) -> Value {
     serde_json::from_slice(&reply.body).expect("JSON")
 }
 
 /// The text of the first block of a result.
-fn said(reply: &Reply) -> String {
+pub(crate) fn said(reply: &Reply) -> String {
     let body = body(reply);
     let text = body["result"]["content"][0]["text"].as_str();
     text.unwrap_or_else(|| panic!("no text in {body}"))

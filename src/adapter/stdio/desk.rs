@@ -9,15 +9,10 @@ use std::{
     time::Duration,
 };
 
-use tokio::{
-    sync::{broadcast, watch},
-    time::Instant,
-};
+use tokio::time::Instant;
 
 use super::{
     failure,
-    follow::{Follow, PROMPTS, RESOURCES, Step, TOOLS},
-    handshake::{refusal, request},
     inbox::{Answered, Asked, Command},
     options::Limits,
     owner::Owner,
@@ -28,24 +23,22 @@ use super::{
 };
 use crate::{
     adapter::{
+        board::Board,
+        follow::{Follow, Step},
+        handshake::{refusal, request},
         message::{Answer, Message, Notification, read},
         raise,
-        status::{Changed, Dropped, Peer, State, Status},
+        status::Peer,
         tools::ToolList,
     },
     error::Error,
-    mcp::{
-        framing::Line,
-        members::{Members, quoted},
-        version::Era,
-    },
+    mcp::{framing::Line, members::quoted, version::Era},
     name::ServerName,
 };
 
 /// Where everything about an open process is kept.
 #[derive(Debug)]
 pub(super) struct Desk {
-    server: ServerName,
     peer: Arc<Peer>,
     limits: Limits,
     page_within: Duration,
@@ -54,14 +47,12 @@ pub(super) struct Desk {
     trouble: Trouble,
     unlogged: u64,
     ids: Arc<AtomicU64>,
-    status: Arc<watch::Sender<Status>>,
-    changed: broadcast::Sender<Changed>,
+    board: Board,
 }
 
 impl Desk {
     pub(super) fn new(owner: &Owner, peer: Peer) -> Self {
         Self {
-            server: owner.server.clone(),
             peer: Arc::new(peer),
             limits: owner.options.limits,
             page_within: owner.options.start_timeout,
@@ -70,28 +61,30 @@ impl Desk {
             trouble: Trouble::new(owner.options.limits.bad_lines),
             unlogged: 0,
             ids: Arc::clone(&owner.ids),
-            status: Arc::clone(&owner.inbox.status),
-            changed: owner.changed.clone(),
+            board: Board {
+                server: owner.server.clone(),
+                status: Arc::clone(&owner.inbox.status),
+                changed: owner.changed.clone(),
+            },
         }
     }
 
     pub(super) fn server(&self) -> &ServerName {
-        &self.server
+        &self.board.server
     }
 
     /// Begins with what the server has; it is up when that is known.
     pub(super) fn begin(&mut self) {
         let peer = Arc::clone(&self.peer);
-        self.status.send_modify(|status| status.peer = Some(peer));
+        self.board
+            .status
+            .send_modify(|status| status.peer = Some(peer));
         let now = Instant::now();
-        let listens = self.peer.era == Era::Modern && !self.filter().is_empty();
-        let reads = self.offers("tools");
+        let listens = self.peer.era == Era::Modern && !self.peer.changes().is_empty();
+        let reads = self.peer.offers("tools");
         self.follow.begin(reads, listens, now);
         if !reads {
-            self.settle(Ok(ToolList {
-                complete: true,
-                ..ToolList::default()
-            }));
+            self.board.settle(&mut self.follow, Ok(ToolList::none()));
         }
     }
 
@@ -106,17 +99,17 @@ impl Desk {
         let now = Instant::now();
         self.pending.flush(now);
         for changed in self.follow.tells_now(now) {
-            self.tell(changed);
+            self.board.tell(changed);
         }
         if self.follow.is_late(now) {
             let why = format!("it did not answer within {:?}", self.page_within);
-            self.settle(Err(why));
+            self.board.settle(&mut self.follow, Err(why));
         }
         if self.follow.reads_now(now) {
             self.read_page(None, writer);
         }
         if self.follow.listens_now(now) {
-            let params = format!(r#""notifications":{{{}}}"#, self.filter());
+            let params = format!(r#""notifications":{{{}}}"#, self.peer.changes());
             let id = self.ask("subscriptions/listen", &params, writer);
             self.follow.listening(id);
         }
@@ -174,8 +167,8 @@ impl Desk {
                 Ok(Message::Request { id, method }) => self.write(refusal(&id, &method), writer),
                 Ok(Message::Notification(said)) => self.notification(&said),
                 Err(why) => {
-                    self.count(|dropped| &mut dropped.bad_lines);
-                    if self.trouble.add(&self.server, &line, &why).is_err() {
+                    self.board.count(|dropped| &mut dropped.bad_lines);
+                    if self.trouble.add(&self.board.server, &line, &why).is_err() {
                         return ControlFlow::Break(Why::Noise);
                     }
                 }
@@ -193,9 +186,9 @@ impl Desk {
             self.page(&answer, writer);
         } else if id.is_some_and(|id| self.follow.listening_ended(id, Instant::now())) {
             let error = answer.error().unwrap_or("it was ended");
-            tracing::debug!(server = %self.server, error, "a server stopped telling its changes");
+            tracing::debug!(server = %self.board.server, error, "a server stopped telling its changes");
         } else {
-            self.count(|dropped| &mut dropped.answers);
+            self.board.count(|dropped| &mut dropped.answers);
         }
     }
 
@@ -208,38 +201,22 @@ impl Desk {
                 let ear = token.and_then(|token| self.pending.ear(token.parse().ok()?));
                 match (ear, token) {
                     (Some(ear), Some(token)) => ear.progress(said, token),
-                    _ => self.count(|dropped| &mut dropped.notifications),
+                    _ => self.board.count(|dropped| &mut dropped.notifications),
                 }
             }
             "notifications/message" => match self.pending.log_ear(self.peer.era == Era::Modern) {
                 Some(ear) => ear.log(said),
-                None => self.log(said),
+                None => self.board.log(said),
             },
-            "notifications/tools/list_changed" => self.follow.has_changed(TOOLS, now),
-            "notifications/prompts/list_changed" => self.follow.has_changed(PROMPTS, now),
-            "notifications/resources/list_changed" => self.follow.has_changed(RESOURCES, now),
-            "notifications/subscriptions/acknowledged" => self.follow.heard(now),
-            _ => self.count(|dropped| &mut dropped.notifications),
+            method if self.follow.notified(method, now) => {}
+            _ => self.board.count(|dropped| &mut dropped.notifications),
         }
     }
 
-    /// A log message that can't be given to any call.
-    fn log(&self, said: &Notification) {
-        let members = said.members();
-        let data: String = members
-            .get("data")
-            .unwrap_or_default()
-            .chars()
-            .take(2000)
-            .collect();
-        let level = members.text("level").unwrap_or_default();
-        tracing::debug!(target: "server", server = %self.server, level, "{data}");
-    }
-
     fn too_long(&mut self, length: u64, id: Option<String>) {
-        self.count(|dropped| &mut dropped.long_lines);
+        self.board.count(|dropped| &mut dropped.long_lines);
         let limit = self.limits.line;
-        tracing::warn!(server = %self.server, length, limit, "a line of a server was over the limit, and was thrown away");
+        tracing::warn!(server = %self.board.server, length, limit, "a line of a server was over the limit, and was thrown away");
         let Some(id) = id else {
             for running in self.pending.drain() {
                 running.end(Err(failure::too_large(length, limit, false)));
@@ -250,9 +227,9 @@ impl Desk {
         if let Some(running) = id.and_then(|id| self.pending.take(id)) {
             running.end(Err(failure::too_large(length, limit, true)));
         } else if id.is_some_and(|id| self.follow.awaits(id)) {
-            self.settle(Err(format!(
-                "a page of it has {length} bytes on one line, and the limit is {limit}"
-            )));
+            let why =
+                format!("a page of it has {length} bytes on one line, and the limit is {limit}");
+            self.board.settle(&mut self.follow, Err(why));
         }
     }
 
@@ -269,49 +246,8 @@ impl Desk {
         };
         match step {
             Ok(Step::Next(cursor)) => self.read_page(Some(&cursor), writer),
-            Ok(Step::Done(list)) => self.settle(Ok(list)),
-            Err(why) => self.settle(Err(why)),
-        }
-    }
-
-    /// The tools are known, or why they are not: either way the server is up.
-    fn settle(&mut self, read: Result<ToolList, String>) {
-        let noticed = self.follow.end_reading();
-        let mut differs = false;
-        self.status.send_modify(|status| match read {
-            Ok(list) => {
-                // At its first start nobody knew any other.
-                let known = status.is_up() || status.restarts > 0;
-                differs = known && !status.tools.is_same(&list);
-                status.tools = Arc::new(list);
-                status.turn(State::Healthy);
-                status.last_error = None;
-            }
-            Err(why) => {
-                let tools = status.tools.tools.clone();
-                status.tools = Arc::new(ToolList {
-                    tools,
-                    complete: false,
-                });
-                status.turn(State::Degraded);
-                let why: String = why.chars().take(500).collect();
-                status.last_error = Some(format!(
-                    "its list of tools could not be read: {why}. Calls are passed on unseen"
-                ));
-            }
-        });
-        if !self.status.borrow().tools.complete {
-            self.follow.read_later(Instant::now());
-        }
-        self.follow.end_waiting();
-        if noticed || differs {
-            self.tell(TOOLS);
-        }
-    }
-
-    fn tell(&self, changed: Changed) {
-        if self.changed.send(changed).is_err() {
-            tracing::trace!(server = %self.server, kind = changed.kind, "nobody follows the changes");
+            Ok(Step::Done(list)) => self.board.settle(&mut self.follow, Ok(list)),
+            Err(why) => self.board.settle(&mut self.follow, Err(why)),
         }
     }
 
@@ -321,30 +257,6 @@ impl Desk {
             let begun = writer.has_begun(running.line);
             running.end(Err(outcome(begun)));
         }
-    }
-
-    /// Whether the server said that it has tools, or prompts; where it said nothing, it may.
-    fn offers(&self, what: &str) -> bool {
-        let said = self.peer.capabilities.as_ref();
-        said.is_none_or(|said| Members::read(said.get()).is_some_and(|said| said.has(what)))
-    }
-
-    /// Which changes it can tell of, as members of a filter for listening.
-    fn filter(&self) -> String {
-        let said = self.peer.capabilities.as_ref();
-        let Some(said) = said.and_then(|said| Members::read(said.get())) else {
-            return String::new();
-        };
-        let told = |what: &str| {
-            let inner = said.get(what).and_then(Members::read);
-            inner.is_some_and(|inner| inner.get("listChanged") == Some("true"))
-        };
-        let wants: Vec<String> = ["tools", "prompts", "resources"]
-            .into_iter()
-            .filter(|what| told(what))
-            .map(|what| format!(r#""{what}ListChanged":true"#))
-            .collect();
-        wants.join(",")
     }
 
     /// Asks the server something for ourselves.
@@ -358,22 +270,14 @@ impl Desk {
     /// A server that does not read is told of elsewhere: here a line is lost with it.
     fn write(&self, line: Vec<u8>, writer: &mut Writer) {
         if let Err(Full) = writer.send(line) {
-            tracing::debug!(server = %self.server, "a server does not read: a line to it was dropped");
+            tracing::debug!(server = %self.board.server, "a server does not read: a line to it was dropped");
         }
-    }
-
-    /// Counts something thrown away. Nobody is woken for it.
-    fn count(&self, which: fn(&mut Dropped) -> &mut u64) {
-        self.status.send_if_modified(|status| {
-            *which(&mut status.dropped) += 1;
-            false
-        });
     }
 
     /// Takes over how many lines of this process were not logged so far.
     pub(super) fn tell_unlogged(&mut self, count: u64) {
         let more = count.saturating_sub(std::mem::replace(&mut self.unlogged, count));
-        self.status.send_if_modified(|status| {
+        self.board.status.send_if_modified(|status| {
             status.dropped.log_lines += more;
             false
         });

@@ -20,15 +20,10 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{
-    handshake::{Probe, initialized, judged, opening, refusal, request},
-    link::Link,
-    options::Options,
-    trouble::Trouble,
-    writer::Full,
-};
+use super::{link::Link, options::Options, trouble::Trouble, writer::Full};
 use crate::{
     adapter::{
+        handshake::{Probe, initialized, judged, opening, refusal, request},
         message::{Answer, Message, read},
         status::{Peer, Status},
     },

@@ -4,11 +4,8 @@ use std::collections::HashMap;
 
 use tokio::{sync::oneshot, time::Instant};
 
-use super::{
-    inbox::{Answered, Asked, end},
-    progress::Ear,
-};
-use crate::error::Error;
+use super::inbox::{Answered, Asked, end};
+use crate::{adapter::progress::Ear, error::Error};
 
 /// A call that the process works on.
 #[derive(Debug)]

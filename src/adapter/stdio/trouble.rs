@@ -2,8 +2,7 @@
 
 use tokio::time::{Duration, Instant};
 
-use super::stderr::plain;
-use crate::name::ServerName;
+use crate::{adapter::plain::plain, name::ServerName};
 
 /// How much of a bad line is shown in the log.
 const SHOWN_MAX: usize = 200;

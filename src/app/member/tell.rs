@@ -60,8 +60,7 @@ pub(super) fn about(
 
 /// How the server fares, for the registry.
 pub(super) fn heartbeat_of(
-    server: &ServerName,
-    instance: &Instance,
+    (server, instance, transport): (&ServerName, &Instance, Transport),
     status: &Status,
     trouble: Option<&str>,
 ) -> Heartbeat {
@@ -83,7 +82,7 @@ pub(super) fn heartbeat_of(
         state,
         since: ms(status.since),
         sent_at: ms(chrono::Utc::now()),
-        transport: Transport::Stdio,
+        transport,
         pid: status.pid,
         restarts: status.restarts,
         revision: peer.map(|peer| peer.revision.clone()),

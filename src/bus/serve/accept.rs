@@ -16,7 +16,7 @@ use crate::{
         Call, Context,
         context::{Correlation, Credential},
     },
-    error::{Error, Kind, case},
+    error::{self, Error, Kind, case},
     mcp::{Request, envelope::EnvelopeError},
     name::{
         CallId, Identity, header,
@@ -121,6 +121,22 @@ impl Accepted {
     /// The call, once its body is there. The request id is told beside an error, where it is
     /// known, so that the answer can carry it.
     pub(super) fn into_call(self, options: &ServeOptions) -> Result<Call, (Option<String>, Error)> {
+        let (id, caller, subject) = (self.id, self.caller.clone(), self.subject.clone());
+        self.checked(options).map_err(|(request, error)| {
+            // Before there is a call: what the subject says of it.
+            let operation = Operation::parse(&subject).map(|operation| operation.method.to_owned());
+            let error = error.located(options.server.as_str(), || error::Context {
+                server_name: options.server.to_string(),
+                operation: operation.unwrap_or_default(),
+                request_id: Correlation::Derived(id).to_string(),
+                user_id: Some(caller.to_string()),
+                ..error::Context::default()
+            });
+            (request, error)
+        })
+    }
+
+    fn checked(self, options: &ServeOptions) -> Result<Call, (Option<String>, Error)> {
         let (time, said) = (self.time(options), self.said());
         let terms = self.terms.map_err(|error| (None, error))?;
         let request = Request::parse(self.body).map_err(|error| (None, envelope_error(&error)))?;
@@ -289,6 +305,17 @@ mod tests {
             let accepted = read(&options, message).expect("it can be answered");
             let call = accepted.into_call(&options);
             assert_eq!(call.is_ok(), good, "{subject}");
+            if let Err((_, error)) = call {
+                let data = error.data();
+                assert_eq!(
+                    (data.server_name.as_str(), data.context.user_id.as_deref()),
+                    ("gh", Some("alice"))
+                );
+                assert!(
+                    !data.context.request_id.is_empty(),
+                    "every error can be looked for"
+                );
+            }
         }
     }
 

@@ -141,12 +141,16 @@ fn the_first_help() {
       up           Run a mesh: broker, control plane and an adapter for each server
       adapter      Join one server to a mesh, as a sidecar
       control      Run the control plane alone
+      gateway      Serve a mesh to MCP clients over HTTP
+      mcp          Serve the mesh to an MCP client over stdin and stdout
       call         Call a tool and print its result
       servers      List the servers of the mesh, and how each is
       tools        List tools, of one server or of all
       describe     Say what a tool does, what it takes, and how it is called
       token        Issue, revoke, list and inspect tokens
       access       Ask who may do what
+      connect      Write down for an MCP client how it reaches this mesh
+      conformance  Try whether a member of the mesh keeps to docs/protocol.md
       health       Say whether the mesh is up
       doctor       Look for what is wrong on this machine, and say what to do
       config       Check, show and import configurations

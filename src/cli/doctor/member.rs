@@ -1,11 +1,11 @@
-//! The configuration, and whether the commands of its servers are there.
+//! The configuration, and whether what its servers are started with is there.
 
 use std::{
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
 };
 
-use weftbus::config::{Env, Launch, Loaded, Member, env::PATH};
+use weftbus::config::{Env, Loaded, Member, Process, Target, env::PATH};
 
 use super::Check;
 
@@ -41,19 +41,24 @@ pub(super) fn command(member: &Member, env: &Env) -> Check {
             return Check::of(name, format!("{place}{}", problem.message())).failed(fix);
         }
     };
-    match found(launch, env) {
+    let process = match &launch.target {
+        Target::Process(process) => process,
+        // Whether it answers is told by `weft servers`, which asks the one who speaks to it.
+        Target::Remote(remote) => return Check::of(name, remote.endpoint.to_string()).ok(),
+    };
+    match found(process, env) {
         Ok(path) => Check::of(name, path.display().to_string()).ok(),
         Err((what, fix)) => Check::of(name, what).failed(fix),
     }
 }
 
 /// The program that would be started, or what is wrong and what to do.
-fn found(launch: &Launch, env: &Env) -> Result<PathBuf, (String, String)> {
-    if let Some(cwd) = launch.cwd.as_ref().filter(|cwd| !cwd.is_dir()) {
+fn found(process: &Process, env: &Env) -> Result<PathBuf, (String, String)> {
+    if let Some(cwd) = process.cwd.as_ref().filter(|cwd| !cwd.is_dir()) {
         let what = format!("its folder {} is not there", cwd.display());
         return Err((what, "make it, or correct `cwd`".to_owned()));
     }
-    let command = &launch.command;
+    let command = &process.command;
     if command.components().count() > 1 || command.is_absolute() {
         return match executable(command) {
             true => Ok(command.clone()),
@@ -63,7 +68,7 @@ fn found(launch: &Launch, env: &Env) -> Result<PathBuf, (String, String)> {
             )),
         };
     }
-    let own = launch.env.get(PATH).map(|path| path.reveal());
+    let own = process.env.get(PATH).map(|path| path.reveal());
     let path = own.or_else(|| env.get(PATH)).unwrap_or_default();
     std::env::split_paths(path)
         .map(|folder| folder.join(command))
@@ -104,6 +109,7 @@ servers:
   nowhere: { command: nowhere-at-all }
   no-folder: { command: there, cwd: none }
   off: { command: nowhere-at-all, enabled: false }
+  remote: { url: 'http://127.0.0.1:9/mcp' }
   unset: { command: there, args: ['${NOT_SET}'] }
 ";
         fs::write(folder.path().join("weft.yaml"), text).expect("written");
@@ -129,6 +135,7 @@ servers:
             ("no-program", Outcome::Fail),
             ("nowhere", Outcome::Fail),
             ("off", Outcome::Note),
+            ("remote", Outcome::Ok),
             ("unset", Outcome::Fail),
         ];
         assert_eq!(

@@ -230,6 +230,36 @@ fn what_is_not_in_this_version_is_told_so() {
 }
 
 #[test]
+fn what_belongs_to_a_command_is_not_for_a_url() {
+    assert_snapshot!(refusal(concat!(
+        "servers:\n",
+        "  a: { url: http://x, args: [y], cwd: z }\n",
+        "  b: { url: http://x, headers: { Host: y } }\n",
+        "  c: { url: http://x, headers: { Mcp-Session-Id: { env: Y }, X-Mcp: y } }\n",
+    )), @r"
+    weft.yaml:2:23: `servers.a.args` belongs to a `command`
+      |
+    2 |   a: { url: http://x, args: [*], cwd: z }
+      |                       ^^^^
+
+    weft.yaml:2:34: `servers.a.cwd` belongs to a `command`
+      |
+    2 |   a: { url: http://x, args: [*], cwd: z }
+      |                                  ^^^
+
+    weft.yaml:3:40: `servers.b.headers`: the header `Host` is written by Weft itself: leave it out
+      |
+    3 |   b: { url: http://x, headers: { Host: * } }
+      |                                        ^
+
+    weft.yaml:4:50: `servers.c.headers`: the header `Mcp-Session-Id` is written by Weft itself: leave it out
+      |
+    4 |   c: { url: http://x, headers: { Mcp-Session-Id: { env: * }, X-Mcp: * } }
+      |                                                  ^
+    ");
+}
+
+#[test]
 fn what_does_not_go_together_is_told() {
     assert_snapshot!(refusal(concat!(
         "servers: { a: { command: x, url: http://x }, b: { args: [x] }, c: { command: ' ' } }\n",
@@ -240,7 +270,7 @@ fn what_does_not_go_together_is_told() {
     1 | servers: { a: { command: x, url: http://x }, b: { args: [*] }, c: { command: ' ' } }
       |                             ^^^
 
-    weft.yaml:1:49: `servers.b` needs a `command` to run
+    weft.yaml:1:49: `servers.b` needs a `command` to run, or a `url`
       |
     1 | servers: { a: { command: x, url: http://x }, b: { args: [*] }, c: { command: ' ' } }
       |                                                 ^

@@ -2,7 +2,10 @@
 
 use insta::assert_snapshot;
 
-use crate::config::{tests::*, *};
+use crate::{
+    adapter::streamable::{Endpoint, Headers},
+    config::{tests::*, *},
+};
 
 #[test]
 fn a_server_is_ready_to_start() {
@@ -29,7 +32,12 @@ fn a_server_is_ready_to_start() {
             .clone()
             .expect("it can be started")
     };
-    let a = launch(0);
+    let process = |launch: &Launch| match &launch.target {
+        Target::Process(process) => process.clone(),
+        Target::Remote(remote) => panic!("{remote:?}"),
+    };
+    let common = |launch: &Launch| (launch.timeout.as_secs(), launch.validate);
+    let a = process(&launch(0));
     assert_eq!(a.command, files.path("./bin/a"));
     assert_eq!(
         a.args,
@@ -58,12 +66,13 @@ fn a_server_is_ready_to_start() {
         ]
     );
     assert_eq!(a.cwd.as_deref(), Some("/home/me/notes".as_ref()));
-    assert_eq!((a.timeout.as_secs(), a.validate), (5, Validate::Adapter));
-    let b = launch(1);
-    assert_eq!((b.command, b.timeout.as_secs()), ("uvx".into(), 30));
+    assert_eq!(common(&launch(0)), (5, Validate::Adapter));
+    let b = process(&launch(1));
+    assert_eq!(b.command, PathBuf::from("uvx"));
+    assert_eq!(common(&launch(1)), (30, Validate::Server));
     assert_eq!(b.cwd.as_deref(), Some(files.folder.path()));
     assert!(!loaded.members[1].enabled && loaded.members[0].enabled);
-    let c = launch(2);
+    let c = process(&launch(2));
     assert_eq!(c.command, PathBuf::from("{a: b}, *x"));
     assert_eq!(c.cwd, Some(files.path("sub")));
     assert!(!format!("{loaded:?}").contains("s3cret"));
@@ -89,7 +98,7 @@ fn a_server_that_cannot_start_does_not_stop_the_others() {
     foreign: weft.yaml:6:23: `servers.foreign.command`: `${input:key}` is not a variable; write its value, or `${NAME}` for a variable; `$${` stands for a literal `${`
     secret: weft.yaml:7:35: `servers.secret.env.K`: the variable `NOT_SET` is not set
     unset: weft.yaml:5:19: `servers.unset.args`: the variable `DOCS_TOKEN` is not set; set it, or write `${DOCS_TOKEN:-default}`; `$${` stands for a literal `${`
-    web: weft.yaml:8:10: `servers.web`: HTTP servers are not carried by this version; give the `command` of a server that speaks over stdio
+    web: weft.yaml:8:15: `servers.web.url`: there are credentials in the URL, where they end in logs: take them out, and write `headers: { Authorization: { env: NAME } }` instead
     "#);
     let loaded = files.loaded();
     let unset = loaded
@@ -104,6 +113,55 @@ fn a_server_that_cannot_start_does_not_stop_the_others() {
       |                   ^^^^^^^^^^^^^^^
       = set it, or write `${DOCS_TOKEN:-default}`; `$${` stands for a literal `${`
     ");
+}
+
+#[test]
+fn a_server_at_a_url_has_its_headers() {
+    let files = Files::new(&[
+        (FILE, concat!(
+            "servers:\n",
+            "  docs: { url: 'http://127.0.0.1:9000/mcp', headers: { Authorization: { env: DOCS }, X-Key: { file: key } } }\n",
+            "  keyed: { url: 'https://${HOST}/mcp?key=${KEY}#x', timeout: 5s }\n",
+            "  two-lines: { url: 'http://a/mcp', headers: { X: { file: lines } } }\n",
+            "  unset: { url: 'http://a/mcp', headers: { X: { env: NOT_SET } } }\n",
+            "  socket: { url: 'ws://a/mcp' }\n",
+        )),
+        ("key", "s3cret\n"),
+        ("lines", "s3cret\nmore\n"),
+    ])
+    .env(&[("DOCS", "Bearer s3cret"), ("HOST", "docs"), ("KEY", "s3cret")]);
+    let members = files.members();
+    assert!(!members.contains("s3cret"), "{members}");
+    assert_snapshot!(members, @r#"
+    docs http://127.0.0.1:9000/mcp {"authorization", "x-key"}
+    keyed https://docs/mcp?*** {}
+    socket: weft.yaml:6:18: `servers.socket.url`: `ws:` is not carried: a server's URL begins with `http://` or `https://`
+    two-lines: weft.yaml:4:51: `servers.two-lines.headers`: the value of the header `X` has a character that can't stand in a header, as a line end
+    unset: weft.yaml:5:47: `servers.unset.headers.X`: the variable `NOT_SET` is not set
+    "#);
+    let loaded = files.loaded();
+    assert!(!format!("{loaded:?}").contains("s3cret"), "{loaded:?}");
+    let docs = loaded.members[0].launch.clone().expect("it is right");
+    let Target::Remote(remote) = docs.target else {
+        panic!("it has a URL");
+    };
+    assert_eq!(
+        remote.endpoint,
+        Endpoint::own("http://127.0.0.1:9000/mcp").expect("a URL")
+    );
+    let mut headers = Headers::default();
+    headers
+        .add("authorization", "Bearer s3cret")
+        .expect("a header");
+    headers.add("x-key", "s3cret").expect("a header");
+    assert_eq!(remote.headers, headers);
+    assert_eq!(
+        loaded.members[1]
+            .launch
+            .as_ref()
+            .map(|launch| launch.timeout.as_secs()),
+        Ok(5)
+    );
 }
 
 #[test]
@@ -134,9 +192,9 @@ fn a_clients_file_is_read_as_its_client_reads_it() {
     my-server-3: mcp.json:8:54: `mcpServers.my_server.args`: the variable `TOKEN` is not set; set it, or write `${TOKEN:-default}`; `$${` stands for a literal `${`
     none: mcp.json:13:13: `mcpServers.none`: a mapping was expected here, not text
     odd: mcp.json:11:36: `mcpServers.odd.args`: a list was expected here, not text
-    old: mcp.json:9:14: `mcpServers.old`: the two-endpoint HTTP+SSE transport of 2024-11-05 is not carried; give the `command` of a server that speaks over stdio
-    typed: mcp.json:12:32: `mcpServers.typed`: this transport is not known; give the `command` of a server that speaks over stdio
-    web: mcp.json:10:14: `mcpServers.web`: HTTP servers are not carried by this version; give the `command` of a server that speaks over stdio
+    old: mcp.json:9:14: `mcpServers.old`: the two-endpoint HTTP+SSE transport of 2024-11-05 is not carried; where the server also speaks Streamable HTTP (often at `/mcp` in place of `/sse`), write that URL and `"type": "http"`; else its `command`
+    typed: mcp.json:12:32: `mcpServers.typed`: this transport is not known; give the `command` of a server that speaks over stdio, or the `url` of one that speaks Streamable HTTP
+    web http://a/mcp {}
     "#);
     assert_snapshot!(files.warnings(), @r"
     mcp.json:3:3: `inputs` is not used: write a variable where `${input:…}` stands
@@ -154,7 +212,10 @@ fn a_clients_file_is_read_as_its_client_reads_it() {
     };
     assert_eq!(launch("my-server").timeout.as_secs(), 60);
     assert_eq!(launch("my-server-2").timeout.as_secs(), 60);
-    assert_eq!(launch("my-server-2").cwd, None);
+    let Target::Process(process) = launch("my-server-2").target else {
+        panic!("it has a command");
+    };
+    assert_eq!(process.cwd, None);
 }
 
 #[test]

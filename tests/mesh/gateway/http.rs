@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::{Client, MODERN, Place, read, text};
+use super::{MODERN, Place, read, text};
 use crate::{
     process::until,
     stage::{PATIENCE, Stage},

@@ -41,6 +41,7 @@ fn every_marked_block_is_run() {
         "permissions",
         "proof",
         "python",
+        "services",
         "snapshot",
         "subjects",
         "time",

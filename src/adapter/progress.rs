@@ -3,13 +3,14 @@
 use bytes::Bytes;
 use tokio::time::{Duration, Instant};
 
+use super::message::Notification;
 use crate::{
-    adapter::message::Notification,
     call::Notify,
     mcp::{
         Request,
         envelope::splice,
         members::{Members, span},
+        method::log_level,
         version::META_LOG_LEVEL,
     },
 };
@@ -18,18 +19,6 @@ use crate::{
 const A_WINDOW: u32 = 20;
 /// The window.
 const WINDOW: Duration = Duration::from_secs(1);
-
-/// The levels of log messages, from the least (2026-07-28, server/utilities/logging, Log Levels).
-const LEVELS: [&str; 8] = [
-    "debug",
-    "info",
-    "notice",
-    "warning",
-    "error",
-    "critical",
-    "alert",
-    "emergency",
-];
 
 /// The caller's ear: at most [`A_WINDOW`] notifications a [`WINDOW`], the last progress always.
 #[derive(Debug)]
@@ -51,7 +40,7 @@ impl Ear {
         let to = to?;
         let meta = request.meta().and_then(Members::read)?;
         let token = meta.get("progressToken").map(str::to_owned);
-        let level = meta.text(META_LOG_LEVEL).and_then(|name| level(&name));
+        let level = meta.text(META_LOG_LEVEL).and_then(|name| log_level(&name));
         (token.is_some() || level.is_some()).then(|| Self {
             to,
             token,
@@ -83,7 +72,10 @@ impl Ear {
 
     /// Passes a log message on, if it is of a level that was asked for.
     pub(super) fn log(&mut self, said: &Notification) {
-        let of = said.members().text("level").and_then(|name| level(&name));
+        let of = said
+            .members()
+            .text("level")
+            .and_then(|name| log_level(&name));
         if self
             .level
             .is_none_or(|least| of.is_none_or(|of| of < least))
@@ -118,10 +110,6 @@ impl Ear {
         self.passed += 1;
         self.passed <= A_WINDOW
     }
-}
-
-fn level(name: &str) -> Option<usize> {
-    LEVELS.iter().position(|level| *level == name)
 }
 
 #[cfg(test)]

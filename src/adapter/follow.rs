@@ -6,7 +6,7 @@ use tokio::{
     time::{Duration, Instant},
 };
 
-use crate::adapter::{
+use super::{
     status::Changed,
     tools::{Page, TOOLS_MAX, Tool, ToolList},
 };
@@ -111,6 +111,18 @@ impl Follow {
             PROMPTS => self.prompts.ask(now),
             _ => self.resources.ask(now),
         }
+    }
+
+    /// Takes a notification about what the server has; says whether it was one.
+    pub(super) fn notified(&mut self, method: &str, now: Instant) -> bool {
+        match method {
+            "notifications/tools/list_changed" => self.has_changed(TOOLS, now),
+            "notifications/prompts/list_changed" => self.has_changed(PROMPTS, now),
+            "notifications/resources/list_changed" => self.has_changed(RESOURCES, now),
+            "notifications/subscriptions/acknowledged" => self.heard(now),
+            _ => return false,
+        }
+        true
     }
 
     /// Begins, with a server that has tools to read, or can tell changes, or both. Where it can,

@@ -2,9 +2,8 @@
 
 use serde_json::value::RawValue;
 
-use super::stderr::plain;
+use super::{message::Answer, plain::plain, status::Peer};
 use crate::{
-    adapter::{message::Answer, status::Peer},
     mcp::members::{Members, quoted},
     mcp::version::{
         Era, LEGACY, LEGACY_NEWEST, MESH, META_CLIENT_CAPABILITIES, META_CLIENT_INFO,
@@ -37,9 +36,14 @@ pub(super) fn opening() -> String {
 
 /// What an answer to `server/discover` says of the era.
 pub(super) fn judged(answer: &Answer) -> Probe {
-    let Some(error) = answer.error() else {
-        return discovered(answer.result().unwrap_or_default());
-    };
+    match answer.error() {
+        Some(error) => refused(error),
+        None => discovered(answer.result().unwrap_or_default()),
+    }
+}
+
+/// What an error in place of an answer to `server/discover` says of the era.
+pub(super) fn refused(error: &str) -> Probe {
     let error = Members::read(error).unwrap_or_default();
     let code = error.get("code").and_then(|code| code.parse::<i64>().ok());
     match code {

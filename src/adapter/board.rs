@@ -1,0 +1,96 @@
+//! Where it is posted how a server fares: its status, its changes, what of it was thrown away.
+
+use std::sync::Arc;
+
+use tokio::sync::{broadcast, watch};
+
+use super::{
+    follow::{Follow, TOOLS},
+    message::Notification,
+    status::{Changed, Dropped, State, Status},
+    tools::ToolList,
+};
+use crate::name::ServerName;
+
+/// How much of a log message of a server goes to our own log.
+const LOGGED_MAX: usize = 2000;
+/// How much of why a list could not be read stands in a status.
+const WHY_MAX: usize = 500;
+
+/// The board of one server. Clones post on the same one.
+#[derive(Clone, Debug)]
+pub(super) struct Board {
+    pub(super) server: ServerName,
+    pub(super) status: Arc<watch::Sender<Status>>,
+    pub(super) changed: broadcast::Sender<Changed>,
+}
+
+impl Board {
+    /// Tells that something of the server changed.
+    pub(super) fn tell(&self, changed: Changed) {
+        if self.changed.send(changed).is_err() {
+            tracing::trace!(server = %self.server, kind = changed.kind, "nobody follows the changes");
+        }
+    }
+
+    /// Counts something thrown away. Nobody is woken for it.
+    pub(super) fn count(&self, which: fn(&mut Dropped) -> &mut u64) {
+        self.status.send_if_modified(|status| {
+            *which(&mut status.dropped) += 1;
+            false
+        });
+    }
+
+    /// The server answers no calls.
+    pub(super) fn unhealthy(&self, why: String) {
+        self.status.send_modify(|status| {
+            status.turn(State::Unhealthy);
+            status.pid = None;
+            status.last_error = Some(why);
+        });
+    }
+
+    /// The tools are known, or why they are not: either way the server is up.
+    pub(super) fn settle(&self, follow: &mut Follow, read: Result<ToolList, String>) {
+        let noticed = follow.end_reading();
+        let mut differs = false;
+        self.status.send_modify(|status| match read {
+            Ok(list) => {
+                // At its first start nobody knew any other.
+                let known = status.is_up() || status.restarts > 0;
+                differs = known && !status.tools.is_same(&list);
+                status.tools = Arc::new(list);
+                status.turn(State::Healthy);
+                status.last_error = None;
+            }
+            Err(why) => {
+                let tools = status.tools.tools.clone();
+                status.tools = Arc::new(ToolList {
+                    tools,
+                    complete: false,
+                });
+                status.turn(State::Degraded);
+                let why: String = why.chars().take(WHY_MAX).collect();
+                status.last_error = Some(format!(
+                    "its list of tools could not be read: {why}. Calls are passed on unseen"
+                ));
+            }
+        });
+        if !self.status.borrow().tools.complete {
+            follow.read_later(tokio::time::Instant::now());
+        }
+        follow.end_waiting();
+        if noticed || differs {
+            self.tell(TOOLS);
+        }
+    }
+
+    /// Logs a log message that can't be given to any call.
+    pub(super) fn log(&self, said: &Notification) {
+        let members = said.members();
+        let data = members.get("data").unwrap_or_default().chars();
+        let data: String = data.take(LOGGED_MAX).collect();
+        let level = members.text("level").unwrap_or_default();
+        tracing::debug!(target: "server", server = %self.server, level, "{data}");
+    }
+}
