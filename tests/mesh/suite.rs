@@ -14,6 +14,7 @@ use std::{
 };
 
 use futures_util::future::join_all;
+use serde_json::json;
 use tokio::{
     io::{AsyncBufReadExt as _, BufReader},
     process::{Child, Command},
@@ -97,19 +98,40 @@ async fn directly() {
 #[tokio::test(flavor = "multi_thread")]
 async fn through_weft() {
     let (program, stdio) = (example("weft-fixture"), [OsStr::new("--stdio")]);
-    let names = SETS.map(|set| format!("fixture-{set}"));
+    let names = SETS.map(server);
     let list = names
         .each_ref()
         .map(|name| (&**name, &*program, &stdio[..]));
-    let stage = Stage::new(&servers(&list));
+    only_more("weft", &behind_weft(&servers(&list)).await);
+}
+
+/// The same, where the adapter speaks to the fixture over HTTP.
+#[tokio::test(flavor = "multi_thread")]
+async fn through_weft_over_http() {
+    let fixtures = join_all(SETS.map(|_| Fixture::start())).await;
+    let lines = SETS.iter().zip(&fixtures).map(|(set, fixture)| {
+        let entry = json!({"url": fixture.url});
+        format!("  {}: {entry}\n", server(set))
+    });
+    let yaml = lines.fold("servers:\n".to_owned(), |yaml, line| yaml + &line);
+    only_more("weft-http", &behind_weft(&yaml).await);
+}
+
+/// The name of the server that one set runs against.
+fn server(set: &str) -> String {
+    format!("fixture-{set}")
+}
+
+async fn behind_weft(yaml: &str) -> Counts {
+    let stage = Stage::new(yaml);
     let mesh = stage.up().await;
-    let all = join_all(SETS.iter().zip(&names).map(async |(set, name)| {
-        let (url, token) = endpoint(&stage, Some(name));
+    let all = join_all(SETS.iter().map(async |set| {
+        let (url, token) = endpoint(&stage, Some(&server(set)));
         ((*set).to_owned(), measure(set, &url, &token).await)
     }));
     let counts = all.await.into_iter().collect();
     mesh.stop().await;
-    only_more("weft", &counts);
+    counts
 }
 
 /// Holds the passed checks of a route against those that are written down.
