@@ -36,20 +36,28 @@ pub(super) fn say_modern(headers: &HeaderMap) -> bool {
     one(headers, VERSION).is_some_and(|version| version >= MESH)
 }
 
-/// Checks the headers of a request against its body.
+/// Checks the revision in the headers against that of the body, before either is judged.
 ///
 /// # Errors
 /// The answer to one whose headers say something else, or nothing.
-pub(super) fn check(
+pub(super) fn check_version(
     headers: &HeaderMap,
     request: &Request,
     version: Option<&str>,
-    door: &Door,
 ) -> Result<(), Answer> {
+    let Some(version) = version else {
+        return Ok(());
+    };
+    same(headers, VERSION, version)
+        .map_err(|why| Answer::refused(MISMATCH, &why, None, request.id()))
+}
+
+/// Checks the other headers of a request against its body.
+///
+/// # Errors
+/// The answer to one whose headers say something else, or nothing.
+pub(super) fn check(headers: &HeaderMap, request: &Request, door: &Door) -> Result<(), Answer> {
     let refuse = |why: String| Answer::refused(MISMATCH, &why, None, request.id());
-    if let Some(version) = version {
-        same(headers, VERSION, version).map_err(refuse)?;
-    }
     same(headers, METHOD, request.method().as_str()).map_err(refuse)?;
     if let Some(name) = request.name() {
         same(headers, NAME, name).map_err(refuse)?;

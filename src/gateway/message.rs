@@ -4,7 +4,7 @@ use bytes::Bytes;
 use futures_util::future::join_all;
 use serde_json::value::RawValue;
 
-use super::{door::Door, fault::Answer, session::Session};
+use super::{door::Door, fault::Answer, modern, session::Session};
 use crate::{
     error::{Error, Kind},
     mcp::{Request, Response, envelope::EnvelopeError, version::Era},
@@ -28,8 +28,9 @@ impl Message {
     /// Reads a message.
     ///
     /// # Errors
-    /// `PARSE_ERROR`, `INVALID_REQUEST`.
-    pub(super) fn read(body: &Bytes) -> Result<Self, Error> {
+    /// `PARSE_ERROR`, `INVALID_REQUEST`; `INVALID_PARAMS` and `METHOD_NOT_FOUND` where all but the
+    /// name in it could be read.
+    pub(super) fn read(body: &Bytes) -> Result<Self, Unread> {
         let first = body.iter().find(|byte| !byte.is_ascii_whitespace());
         if first == Some(&b'[') {
             return Ok(Self::Batch(body.clone()));
@@ -38,17 +39,36 @@ impl Message {
             Ok(request) if request.id().is_some() => Ok(Self::Request(request)),
             Ok(notification) => Ok(Self::Notification(notification)),
             Err(_) if Response::parse(body.clone()).is_ok() => Ok(Self::Answer),
-            Err(error) => Err(envelope(&error)),
+            Err(error) => Err(error.into()),
         }
     }
 }
 
-fn envelope(error: &EnvelopeError) -> Error {
-    let kind = match error {
-        EnvelopeError::Json(_) => Kind::ParseError,
-        EnvelopeError::Shape { .. } | EnvelopeError::Method(_) => Kind::InvalidRequest,
-    };
-    Error::new(kind, error.to_string())
+/// A message that can't be read, and whose answer that is.
+#[derive(Debug)]
+pub(super) struct Unread {
+    /// The id of the request as it was spelt, as far as it is known.
+    pub(super) id: Option<String>,
+    pub(super) error: Error,
+}
+
+impl From<EnvelopeError> for Unread {
+    fn from(error: EnvelopeError) -> Self {
+        let said = error.to_string();
+        let (id, kind) = match error {
+            EnvelopeError::Json(_) => (None, Kind::ParseError),
+            EnvelopeError::Shape { .. } | EnvelopeError::Method(_) => (None, Kind::InvalidRequest),
+            // What is gone is gone, whatever it is about.
+            EnvelopeError::Nameless { id, method, .. } if modern::is_removed(&method) => {
+                (id, Kind::MethodNotFound)
+            }
+            EnvelopeError::Nameless { id, .. } => (id, Kind::InvalidParams),
+        };
+        Self {
+            id,
+            error: Error::new(kind, said),
+        }
+    }
 }
 
 /// Several messages at once (2025-03-26, basic, Batching): the answers are an array as well, and
@@ -84,7 +104,12 @@ pub(super) async fn batch(
                 Kind::InvalidRequest,
                 "an array in an array is no message",
             )),
-            Err(error) => refuse(&error),
+            Err(unread) => Some(Answer::of(
+                &unread.error,
+                unread.id.as_deref(),
+                None,
+                Era::Legacy,
+            )),
         }
     });
     let answers: Vec<Answer> = join_all(answers).await.into_iter().flatten().collect();

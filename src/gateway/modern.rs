@@ -31,6 +31,11 @@ const REMOVED: [&str; 7] = [
     "tasks/result",
 ];
 
+/// Whether 2026-07-28 removed a method.
+pub(super) fn is_removed(method: &Method) -> bool {
+    REMOVED.contains(&method.as_str())
+}
+
 /// Whether a request says of itself that it is of 2026-07-28 or later.
 #[must_use]
 pub fn is_modern(request: &Request) -> bool {
@@ -79,7 +84,7 @@ pub fn check(request: &Request) -> Result<(), Answer> {
 pub async fn answer(door: &Door, request: Request, notify: Option<Notify>) -> Answer {
     let (id, method) = (request.id().map(str::to_owned), request.method().clone());
     let refuse = |error: &Error| Answer::of(error, id.as_deref(), Some(&method), Era::Modern);
-    if REMOVED.contains(&method.as_str()) {
+    if is_removed(&method) {
         return refuse(&Error::new(
             Kind::MethodNotFound,
             format!("`{method}` was removed by {MESH}"),

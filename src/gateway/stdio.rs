@@ -134,7 +134,11 @@ impl Client {
             }
         };
         match Message::read(&line) {
-            Err(error) => self.say(Answer::of(&error, None, None, Era::Modern)).await,
+            Err(unread) => {
+                let id = unread.id.as_deref();
+                self.say(Answer::of(&unread.error, id, None, Era::Modern))
+                    .await;
+            }
             Ok(Message::Request(request)) if modern::is_modern(&request) => {
                 self.modern(request).await
             }

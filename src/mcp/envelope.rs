@@ -30,6 +30,16 @@ pub enum EnvelopeError {
         /// What is wrong with it.
         why: String,
     },
+    /// A request that does not say what it is about, although its method wants it to.
+    #[error("the body is no JSON-RPC 2.0 request: `params.{field}` is missing or empty")]
+    Nameless {
+        /// Its method.
+        method: Method,
+        /// The member of `params`.
+        field: &'static str,
+        /// Its id as it was spelt; `None` for a notification.
+        id: Option<String>,
+    },
     /// A method that can't stand in a subject.
     #[error(transparent)]
     Method(#[from] MethodError),
@@ -91,12 +101,14 @@ impl Request {
                 (Some(_), Some(params)) => params.task_id.clone(),
                 _ => None,
             };
-            if method.name_field().is_some() && name.as_deref().is_none_or(str::is_empty) {
-                let field = method.name_field().unwrap_or_default();
-                return Err(EnvelopeError::shape(
-                    "request",
-                    &format!("`params.{field}` is missing or empty"),
-                ));
+            if let Some(field) = method.name_field()
+                && name.as_deref().is_none_or(str::is_empty)
+            {
+                return Err(EnvelopeError::Nameless {
+                    method,
+                    field,
+                    id: head.id.map(|raw| raw.get().to_owned()),
+                });
             }
             let meta = head
                 .params

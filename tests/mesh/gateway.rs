@@ -212,7 +212,10 @@ fn initialize(revision: &str) -> Value {
 }
 
 async fn read(request: reqwest::RequestBuilder) -> Said {
-    let response = request.send().await.expect("an answer");
+    said_by(request.send().await.expect("an answer")).await
+}
+
+async fn said_by(response: reqwest::Response) -> Said {
     let (status, headers) = (response.status().as_u16(), response.headers().clone());
     Said {
         status,

@@ -198,7 +198,9 @@ impl Accepted {
 fn envelope_error(error: &EnvelopeError) -> Error {
     let kind = match error {
         EnvelopeError::Json(_) => Kind::ParseError,
-        EnvelopeError::Shape { .. } | EnvelopeError::Method(_) => Kind::InvalidRequest,
+        EnvelopeError::Shape { .. } | EnvelopeError::Nameless { .. } | EnvelopeError::Method(_) => {
+            Kind::InvalidRequest
+        }
     };
     Error::new(kind, error.to_string())
 }

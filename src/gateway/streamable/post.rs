@@ -1,13 +1,16 @@
 //! POST: a message of a client, and the answer to it.
 
-use std::sync::Arc;
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
 
 use axum::{
     extract::Request as HttpRequest,
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse as _, Response},
 };
-use tokio::sync::oneshot;
 
 use super::{
     Endpoint, get,
@@ -32,7 +35,7 @@ use crate::{
         Request,
         version::{Era, LEGACY},
     },
-    spawn::Failure,
+    spawn::{Failure, Tasks},
 };
 
 /// A client's request on its way: who sent it, and how.
@@ -60,7 +63,15 @@ impl Endpoint {
             }
         };
         let body = self.bodies.read(body).await?;
-        match Message::read(&body.bytes).map_err(|error| Refusal::of(&error))? {
+        let message = Message::read(&body.bytes).map_err(|unread| {
+            let era = if headers::say_modern(&sent.headers) {
+                Era::Modern
+            } else {
+                Era::Legacy
+            };
+            Refusal::to(unread.id.as_deref(), &unread.error, era)
+        })?;
+        match message {
             Message::Request(request) if is_modern(&sent.headers, &request) => {
                 Ok(self.modern(sent, request, body).await)
             }
@@ -83,8 +94,10 @@ impl Endpoint {
     /// A request of 2026-07-28: it is cancelled by closing its connection.
     async fn modern(&self, sent: Sent, request: Request, body: Body) -> Response {
         let version = modern::version(&request);
-        let checked = modern::check(&request)
-            .and_then(|()| headers::check(&sent.headers, &request, version.as_deref(), &sent.door));
+        let version = version.as_deref();
+        let checked = headers::check_version(&sent.headers, &request, version)
+            .and_then(|()| modern::check(&request))
+            .and_then(|()| headers::check(&sent.headers, &request, &sent.door));
         if let Err(answer) = checked {
             return answered(answer);
         }
@@ -186,16 +199,46 @@ impl Endpoint {
         (begun, notify): ((Request, UnderWay), Notify),
         body: Body,
     ) -> Answering {
-        let (tell, told) = oneshot::channel();
         let (open, door) = (Arc::clone(open), door.clone());
-        let call = async move {
+        let call: Answering = Box::pin(async move {
             let answer = open.session.answer(&door, begun, Some(notify)).await;
             drop(body);
-            // Whoever asked may have gone.
-            drop(tell.send(answer));
+            answer
+        });
+        Box::pin(Outliving {
+            call: Some(call),
+            tasks: self.tasks.clone(),
+        })
+    }
+}
+
+/// A call that goes on when nobody waits for it any more: then a task of its own takes it over.
+struct Outliving {
+    call: Option<Answering>,
+    tasks: Tasks,
+}
+
+impl Future for Outliving {
+    type Output = Option<Answer>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Answer>> {
+        let Some(call) = &mut self.call else {
+            return Poll::Ready(None);
         };
-        self.tasks.spawn("call of a session", Failure::Logged, call);
-        Box::pin(async move { told.await.ok().flatten() })
+        let answer = call.as_mut().poll(context);
+        if answer.is_ready() {
+            self.call = None;
+        }
+        answer
+    }
+}
+
+impl Drop for Outliving {
+    fn drop(&mut self) {
+        if let Some(call) = self.call.take() {
+            let rest = async move { drop(call.await) };
+            self.tasks.spawn("call of a session", Failure::Logged, rest);
+        }
     }
 }
 

@@ -29,6 +29,19 @@ impl Refusal {
         }
     }
 
+    /// What becomes of an error of a message that could be read in part.
+    pub(super) fn to(id: Option<&str>, error: &Error, era: Era) -> Self {
+        let mut answer = Answer::of(error, id, None, era);
+        if id.is_none() {
+            // There is no request, so there is no answer inside of which it could be told.
+            answer.status = Self::of(error).answer.status;
+        }
+        Self {
+            answer,
+            authenticate: None,
+        }
+    }
+
     /// The same at another status.
     pub(super) fn at(status: StatusCode, error: &Error) -> Self {
         let mut refusal = Self::of(error);

@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Client, MODERN, Place, Said, read};
+use super::{Client, MODERN, Place, Said, read, said_by};
 use crate::stage::PATIENCE;
 
 /// What became of an error: the code, the code of the mesh, and whether the server had begun.
@@ -75,10 +75,6 @@ async fn what_is_no_request_is_told_so() {
             r#"{"jsonrpc":"2.0","id":null,"method":"tools/list"}"#,
             -32600,
         ),
-        (
-            r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{}}"#,
-            -32600,
-        ),
     ] {
         let said = send(body).await;
         assert_eq!(
@@ -87,6 +83,15 @@ async fn what_is_no_request_is_told_so() {
             "{body}: {}",
             said.body
         );
+    }
+    // All but the name could be read: so the answer has the id.
+    for (method, status, code) in [
+        ("tools/call", 200, -32602),
+        ("resources/subscribe", 404, -32601),
+    ] {
+        let said = client.ask(method, json!({})).await;
+        assert_eq!((said.status, said.code()), (status, code), "{}", said.body);
+        assert_eq!(said.json()["id"], "q");
     }
     place.end().await;
 }
@@ -150,6 +155,28 @@ async fn headers_and_meta_say_what_they_must() {
     let said = meta(|meta| drop(meta.as_object_mut().expect("an object").remove(VERSION))).await;
     assert_eq!((said.status, said.code()), (400, -32602));
     let said = meta(|meta| meta[VERSION] = "v999".into()).await;
+    assert_eq!(
+        (said.status, said.code()),
+        (400, -32020),
+        "the header says something else"
+    );
+    place.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revision_that_is_not_spoken_is_named_with_those_that_are() {
+    let place = Place::open().await;
+    let client = place.client("");
+    let whole = client.request("tools/list", json!({}));
+    assert_eq!(client.send(&whole).await.status, 200, "the good twin");
+    let mut unknown = whole.clone();
+    unknown["params"]["_meta"]["io.modelcontextprotocol/protocolVersion"] = "v999".into();
+    let mut request = client.post(&unknown).build().expect("a request");
+    let version = "v999".parse().expect("text");
+    request
+        .headers_mut()
+        .insert("mcp-protocol-version", version);
+    let said = said_by(client.http.execute(request).await.expect("an answer")).await;
     assert_eq!((said.status, said.code()), (400, -32022));
     assert_eq!(
         said.json()["error"]["data"],
