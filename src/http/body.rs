@@ -5,6 +5,7 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
+    task::Poll,
     time::Duration,
 };
 
@@ -102,12 +103,24 @@ impl Bodies {
     /// [`BodyError`].
     pub async fn read(&self, body: axum::body::Body) -> Result<Body, BodyError> {
         let mut body = body;
-        let read = timeout(self.time, self.read_all(&mut body)).await;
-        let read = read.map_err(|_| BodyError::Slow(self.time))?;
+        let read = self.read_in_time(&mut body).await?;
         if matches!(read, Err(BodyError::TooLarge(_) | BodyError::Full(_))) {
             drain(body).await;
         }
         read
+    }
+
+    async fn read_in_time(
+        &self,
+        body: &mut axum::body::Body,
+    ) -> Result<Result<Body, BodyError>, BodyError> {
+        let mut reading = std::pin::pin!(self.read_all(body));
+        // Nearly all came with their heads: then there is nothing to time.
+        if let Poll::Ready(read) = futures_util::poll!(reading.as_mut()) {
+            return Ok(read);
+        }
+        let read = timeout(self.time, reading).await;
+        read.map_err(|_| BodyError::Slow(self.time))
     }
 
     async fn read_all(&self, body: &mut axum::body::Body) -> Result<Body, BodyError> {

@@ -43,6 +43,9 @@ struct Passing {
 /// The buffer of a line of more bytes than this is given up with the line.
 const LARGE_BYTES: usize = 256 * 1024;
 
+/// A line of at most so many bytes is copied out of the buffer.
+const SMALL_BYTES: usize = 2 * 1024;
+
 /// How much room the buffer gets at least before each read.
 const READ_BYTES: usize = 16 * 1024;
 
@@ -76,6 +79,11 @@ impl<R: AsyncRead + Unpin> Lines<R> {
         }
     }
 
+    /// The next line, where it is held already.
+    pub fn held(&mut self) -> Option<Line> {
+        self.take().break_value()
+    }
+
     /// A line out of what is held, if it holds one.
     fn take(&mut self) -> ControlFlow<Line> {
         while let Some(end) = memchr::memchr(b'\n', &self.held[self.searched..]) {
@@ -99,9 +107,15 @@ impl<R: AsyncRead + Unpin> Lines<R> {
                 passing.add(&line);
                 return ControlFlow::Break(passing.end());
             }
-            if !line.is_empty() {
-                return ControlFlow::Break(Line::Whole(line.freeze()));
+            if line.is_empty() {
+                continue;
             }
+            return ControlFlow::Break(Line::Whole(if line.len() <= SMALL_BYTES {
+                // A small line that held on to the buffer would cost a new one with each read.
+                Bytes::copy_from_slice(&line)
+            } else {
+                line.freeze()
+            }));
         }
         self.searched = self.held.len();
         if self.held.len() > self.limit || self.passing.is_some() {

@@ -18,6 +18,9 @@ use crate::{
     mcp::framing::Line,
 };
 
+/// Lines and commands that are taken without looking at anything else.
+const AT_ONCE: usize = 64;
+
 /// How long a process that closed its output has to end by itself.
 const AFTER_CLOSE: Duration = Duration::from_millis(250);
 
@@ -76,6 +79,9 @@ impl Session {
             if let ControlFlow::Break(why) = self.take(event) {
                 break why;
             }
+            if let ControlFlow::Break(why) = self.take_more(inbox) {
+                break why;
+            }
         };
         if matches!(why, Why::Stopping) {
             self.finish(inbox).await;
@@ -101,6 +107,24 @@ impl Session {
             () = inbox.stopping.cancelled() => Event::End(Why::Stopping),
             () = tick => Event::Due,
         }
+    }
+
+    /// What is there already: waiting for one of six things costs more than most of them.
+    fn take_more(&mut self, inbox: &mut Inbox) -> ControlFlow<Why> {
+        for _ in 0..AT_ONCE {
+            let line = self.link.lines.held();
+            let command = inbox.commands.try_recv().ok();
+            if line.is_none() && command.is_none() {
+                break;
+            }
+            if let Some(line) = line {
+                self.desk.line(line, &mut self.link.writer)?;
+            }
+            if let Some(command) = command {
+                self.desk.command(command, &mut self.link.writer);
+            }
+        }
+        ControlFlow::Continue(())
     }
 
     fn take(&mut self, event: Event) -> ControlFlow<Why> {

@@ -6,6 +6,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
+    task::Poll,
     time::Duration,
 };
 
@@ -40,6 +41,13 @@ struct Shared {
 
 /// Lines that may wait, whatever their size.
 const LINES_MAX: usize = 1024;
+
+/// Lines that are taken at a time.
+const AT_ONCE: usize = 64;
+/// A line of at most so many bytes is written together with others.
+const SMALL_BYTES: usize = 4 * 1024;
+/// As long as they have no more bytes than these together: what a pipe takes at once.
+const JOINED_BYTES: usize = 32 * 1024;
 
 /// There is no room for one more line, or the input is closed.
 #[derive(Debug)]
@@ -117,17 +125,44 @@ async fn write(
     shared: &Shared,
     unread: Duration,
 ) -> bool {
-    while let Some(line) = lines.recv().await {
-        shared.begun.fetch_add(1, Ordering::Relaxed);
-        match timeout(unread, stdin.write_all(&line)).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => {
-                tracing::debug!(%error, "a server closed its standard input");
-                break;
+    let mut some = Vec::with_capacity(AT_ONCE);
+    let mut joined = Vec::new();
+    while lines.recv_many(&mut some, AT_ONCE).await > 0 {
+        let mut rest = some.drain(..).peekable();
+        while let Some(line) = rest.next() {
+            shared.begun.fetch_add(1, Ordering::Relaxed);
+            joined.clear();
+            // Small lines that wait together are written together.
+            while joined.len() + line.len() <= JOINED_BYTES
+                && let Some(more) = rest.next_if(|more| more.len() <= SMALL_BYTES)
+            {
+                if joined.is_empty() {
+                    joined.extend_from_slice(&line);
+                }
+                shared.begun.fetch_add(1, Ordering::Relaxed);
+                joined.extend_from_slice(&more);
             }
-            Err(_) => return false,
+            let bytes = if joined.is_empty() { &line } else { &joined };
+            match written(&mut stdin, bytes, unread).await {
+                Some(Ok(())) => {}
+                Some(Err(error)) => {
+                    tracing::debug!(%error, "a server closed its standard input");
+                    return true;
+                }
+                None => return false,
+            }
+            shared.waiting.fetch_sub(bytes.len(), Ordering::Relaxed);
         }
-        shared.waiting.fetch_sub(line.len(), Ordering::Relaxed);
     }
     true
+}
+
+/// Writes all of it; nothing where the server does not read it in time.
+async fn written(stdin: &mut Stdin, bytes: &[u8], unread: Duration) -> Option<std::io::Result<()>> {
+    let mut writing = std::pin::pin!(stdin.write_all(bytes));
+    // Nearly always the pipe takes it at once: then there is nothing to time.
+    if let Poll::Ready(done) = futures_util::poll!(writing.as_mut()) {
+        return Some(done);
+    }
+    timeout(unread, writing).await.ok()
 }
