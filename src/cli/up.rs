@@ -238,7 +238,7 @@ fn servers(rows: &[Row]) -> Table {
     table
 }
 
-/// What may be typed next, with this binary's own path, and the folder where it is not the one
+/// What may be typed and pasted next, with this binary's own path, and the folder where it is not the one
 /// that is looked at anyway.
 fn next(rows: &[Row], folder: &Path) -> String {
     let program = std::env::current_exe();
@@ -257,7 +257,14 @@ fn next(rows: &[Row], folder: &Path) -> String {
     } else {
         format!(" --data {}", folder.display())
     };
-    format!("ready; in another terminal:\n  {program}{data} {call}")
+    let place = std::fs::canonicalize(folder).unwrap_or_else(|_| folder.to_owned());
+    let client = serde_json::json!({"mcpServers": {"weft": {
+        "command": program, "args": ["mcp", "--data", place],
+    }}});
+    format!(
+        "ready; in another terminal:\n  {program}{data} {call}\n\
+         in an MCP client's own file (`weft connect` knows each client's):\n  {client}"
+    )
 }
 
 #[cfg(test)]
@@ -284,9 +291,10 @@ mod tests {
         time    up     2
         ");
         let elsewhere = next(&rows, Path::new("/srv/mesh"));
-        assert!(
-            elsewhere.ends_with(" --data /srv/mesh tools"),
-            "{elsewhere}"
-        );
+        let lines: Vec<&str> = elsewhere.lines().collect();
+        assert!(lines[1].ends_with(" --data /srv/mesh tools"), "{elsewhere}");
+        let entry: serde_json::Value = serde_json::from_str(lines[3]).expect("an entry");
+        let args = &entry["mcpServers"]["weft"]["args"];
+        assert_eq!(*args, serde_json::json!(["mcp", "--data", "/srv/mesh"]));
     }
 }

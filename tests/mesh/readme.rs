@@ -52,7 +52,10 @@ fn the_readmes_configuration_is_one() {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("weft.yaml");
     fs::write(&file, yaml).expect("the folder is ours");
-    let loaded = load(file, &[("MY_GIT_TOKEN", "secret")]);
+    let loaded = load(
+        file,
+        &[("MY_GIT_TOKEN", "secret"), ("DOCS_TOKEN", "secret")],
+    );
     let good = loaded.members.iter().filter(|member| member.launch.is_ok());
-    assert_eq!((loaded.members.len(), good.count()), (2, 2));
+    assert_eq!((loaded.members.len(), good.count()), (3, 3));
 }
