@@ -216,6 +216,12 @@ impl Error {
     /// `error.data`.
     #[must_use]
     pub fn data(&self) -> Data {
+        self.data_of("")
+    }
+
+    /// `error.data`, told by this hop: it failed there, where nothing else was said.
+    #[must_use]
+    pub fn data_of(&self, hop: &str) -> Data {
         let inner = &*self.0;
         Data {
             weft_code: inner.kind.code(),
@@ -224,7 +230,7 @@ impl Error {
             started: inner.started,
             context: inner.context.clone(),
             timestamp: inner.at.to_rfc3339_opts(SecondsFormat::Millis, true),
-            server_name: inner.hop.clone().unwrap_or_default(),
+            server_name: inner.hop.clone().unwrap_or_else(|| hop.to_owned()),
             original_error: inner.source.as_ref().map(ToString::to_string),
             retry_after_ms: inner
                 .retry_after
@@ -232,13 +238,25 @@ impl Error {
         }
     }
 
+    /// When to come back, where that is known.
+    #[must_use]
+    pub fn comes_back_after(&self) -> Option<Duration> {
+        self.0.retry_after
+    }
+
     /// The error object of a JSON-RPC response.
     #[must_use]
     pub fn to_fault(&self) -> Fault {
+        self.to_fault_of("")
+    }
+
+    /// The same, told by this hop: see [`Error::data_of`].
+    #[must_use]
+    pub fn to_fault_of(&self, hop: &str) -> Fault {
         Fault {
             code: self.0.kind.code(),
             message: self.0.message.clone(),
-            data: serde_json::to_value(self.data()).ok(),
+            data: serde_json::to_value(self.data_of(hop)).ok(),
         }
     }
 

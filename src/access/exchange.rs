@@ -42,20 +42,12 @@ impl std::fmt::Debug for Exchanged {
     }
 }
 
-/// Arguments of `trust_open`: where snapshots of tokens are to be delivered.
+/// Arguments of the tools that deliver something, `trust_open` and `server_watch`: where to.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct TrustOpen {
+pub struct Deliver {
     /// The `{n}` of `weft.v1.dlv.{caller}.{n}`: 26 to 32 of `a-z 2-7`, at least 128 random bits,
     /// told to nobody else. Subscribe to it first.
-    pub deliver: String,
-}
-
-/// Arguments of `server_watch`: where it is to be said that the servers changed.
-#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct ServerWatch {
-    /// As in [`TrustOpen`].
     pub deliver: String,
 }
 

@@ -5,16 +5,10 @@ use std::{ffi::OsString, path::PathBuf};
 use weftbus::{
     app::sidecar::{Endpoint, Headers, Launch, Options, Process, Remote, Sidecar, Target},
     config::{self, Period, env::MCP_SERVER_NAME},
-    error::{Error, Kind},
     name::ServerName,
 };
 
-use super::{
-    exit::Exit,
-    failure::Failure,
-    invocation::Invocation,
-    up::{self, Ends},
-};
+use super::{exit::Exit, failure::Failure, invocation::Invocation, up::Ends};
 
 const EXAMPLES: &str = "\
 EXAMPLES
@@ -75,19 +69,8 @@ pub(super) async fn run(args: &Args, to: &mut Invocation) -> Result<Exit, Failur
             .printer
             .warn(format!("`{name}` is not up yet: {problem}")),
     }
-    let broken = sidecar.broken();
-    let asked = tokio::select! {
-        () = ends.asked() => true,
-        () = broken.cancelled() => false,
-    };
-    tokio::select! {
-        () = Box::pin(sidecar.stop()) => {}
-        () = ends.asked() => return Ok(Exit::Interrupted),
-    }
-    if asked {
-        return Ok(Exit::Ok);
-    }
-    Err(Error::new(Kind::InternalError, up::BROKEN).into())
+    let asked = ends.come(sidecar.broken().cancelled_owned()).await;
+    ends.stopped(asked, Box::pin(sidecar.stop())).await
 }
 
 impl Args {

@@ -5,16 +5,9 @@ use std::net::SocketAddr;
 use weftbus::{
     app::edge::{Alone, AloneError, Bodies, Listen},
     config::{self, Size},
-    error::{Error, Kind},
 };
 
-use super::{
-    config::Files,
-    exit::Exit,
-    failure::Failure,
-    invocation::Invocation,
-    up::{self, Ends},
-};
+use super::{config::Files, exit::Exit, failure::Failure, invocation::Invocation, up::Ends};
 
 const EXAMPLES: &str = "\
 EXAMPLES
@@ -64,19 +57,8 @@ pub(super) async fn run(args: &Args, to: &mut Invocation) -> Result<Exit, Failur
     };
     to.printer
         .say(format!("MCP clients find the mesh at {}", alone.url()));
-    let broken = alone.broken();
-    let asked = tokio::select! {
-        () = ends.asked() => true,
-        () = broken.cancelled() => false,
-    };
-    tokio::select! {
-        () = Box::pin(alone.stop()) => {}
-        () = ends.asked() => return Ok(Exit::Interrupted),
-    }
-    if asked {
-        return Ok(Exit::Ok);
-    }
-    Err(Error::new(Kind::InternalError, up::BROKEN).into())
+    let asked = ends.come(alone.broken().cancelled_owned()).await;
+    ends.stopped(asked, Box::pin(alone.stop())).await
 }
 
 fn bytes(size: Size) -> usize {

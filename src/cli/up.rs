@@ -60,8 +60,7 @@ pub(super) struct Args {
 }
 
 /// What is said when a part ended that nothing works without.
-pub(super) const BROKEN: &str =
-    "a part ended that nothing works without; the log says which, and why";
+const BROKEN: &str = "a part ended that nothing works without; the log says which, and why";
 
 pub(super) async fn run(args: &Args, to: &mut Invocation) -> Result<Exit, Failure> {
     let started = Started {
@@ -84,21 +83,9 @@ pub(super) async fn until_the_end(options: Options, to: &mut Invocation) -> Resu
     };
     let banner = banner(&started, to.printer.is_coloured(true));
     to.printer.say(banner);
-    let broken = started.broken();
-    let asked = tokio::select! {
-        () = ends.asked() => true,
-        () = broken.cancelled() => false,
-    };
+    let asked = ends.come(started.broken().cancelled_owned()).await;
     to.printer.say("ending: servers finish what is under way");
-    tokio::select! {
-        () = Box::pin(started.stop()) => {}
-        // Whoever asks twice does not want to wait: the watchdog ends what is left.
-        () = ends.asked() => return Ok(Exit::Interrupted),
-    }
-    if asked {
-        return Ok(Exit::Ok);
-    }
-    Err(Error::new(Kind::InternalError, BROKEN).into())
+    ends.stopped(asked, Box::pin(started.stop())).await
 }
 
 /// How a mesh is started beyond its configuration.
@@ -177,6 +164,31 @@ impl Ends {
             _ = self.interrupt.recv() => {}
             _ = self.terminate.recv() => {}
         }
+    }
+
+    /// Waits for the end of what runs: says whether it was asked for, and not broken.
+    pub(super) async fn come(&mut self, broken: impl Future<Output = ()>) -> bool {
+        tokio::select! {
+            () = self.asked() => true,
+            () = broken => false,
+        }
+    }
+
+    /// Stops what ran, and says how the command went.
+    pub(super) async fn stopped(
+        &mut self,
+        asked: bool,
+        stop: impl Future<Output = ()>,
+    ) -> Result<Exit, Failure> {
+        tokio::select! {
+            () = stop => {}
+            // Whoever asks twice does not want to wait: the watchdog ends what is left.
+            () = self.asked() => return Ok(Exit::Interrupted),
+        }
+        if asked {
+            return Ok(Exit::Ok);
+        }
+        Err(Error::new(Kind::InternalError, BROKEN).into())
     }
 }
 

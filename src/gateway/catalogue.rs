@@ -32,6 +32,8 @@ pub struct Catalogue {
     servers: BTreeMap<ServerName, Listed>,
     /// Names that were cut, and what they stand for.
     cut: HashMap<String, (ServerName, String)>,
+    /// The tools that have arguments which are repeated in headers: nearly none has.
+    annotated: HashMap<ServerName, HashMap<String, Arc<[Parameter]>>>,
 }
 
 /// One server.
@@ -57,7 +59,7 @@ pub struct Tool {
     /// Its entry in `tools/list`, under its name among those of all servers.
     pub json: String,
     /// The arguments that HTTP clients repeat in headers.
-    pub parameters: Vec<Parameter>,
+    pub parameters: Arc<[Parameter]>,
     /// Changes with the entry.
     mark: u64,
 }
@@ -89,7 +91,8 @@ impl Tool {
             parameters: members
                 .get("inputSchema")
                 .map(parameter::of_schema)
-                .unwrap_or_default(),
+                .unwrap_or_default()
+                .into(),
             name,
             shown,
             json: String::from_utf8(json).ok()?,
@@ -99,6 +102,14 @@ impl Tool {
 }
 
 impl Listed {
+    /// Whether nothing changed. A list that was read again is another one.
+    fn is_same(&self, other: &Self) -> bool {
+        self.state == other.state
+            && self.problem == other.problem
+            && self.said == other.said
+            && Arc::ptr_eq(&self.tools, &other.tools)
+    }
+
     /// Whether its tools are shown.
     const fn is_shown(&self) -> bool {
         self.problem.is_none()
@@ -110,15 +121,24 @@ impl Catalogue {
     #[must_use]
     pub fn new(servers: BTreeMap<ServerName, Listed>) -> Self {
         let mut cut = HashMap::new();
+        let mut annotated: HashMap<_, HashMap<_, _>> = HashMap::new();
         for (server, listed) in &servers {
             for tool in listed.tools.iter() {
+                if !tool.parameters.is_empty() {
+                    let of_server = annotated.entry(server.clone()).or_default();
+                    of_server.insert(tool.name.clone(), Arc::clone(&tool.parameters));
+                }
                 let whole = name::split(&tool.shown);
                 if whole.is_none_or(|(of, name)| of != *server || name != tool.name) {
                     cut.insert(tool.shown.clone(), (server.clone(), tool.name.clone()));
                 }
             }
         }
-        Self { servers, cut }
+        Self {
+            servers,
+            cut,
+            annotated,
+        }
     }
 
     /// Which tool of which server a name stands for; `None` where it can be none.
@@ -130,11 +150,21 @@ impl Catalogue {
         name::split(shown)
     }
 
-    /// A tool by its own name.
+    /// The arguments of a tool that are repeated in headers.
     #[must_use]
-    pub fn tool(&self, server: &ServerName, name: &str) -> Option<&Tool> {
-        let tools = &self.servers.get(server)?.tools;
-        tools.iter().find(|tool| tool.name == name)
+    pub fn parameters(&self, server: &ServerName, tool: &str) -> Option<&Arc<[Parameter]>> {
+        self.annotated.get(server)?.get(tool)
+    }
+
+    /// Whether a catalogue of these servers would be this one.
+    #[must_use]
+    pub fn is_of(&self, servers: &BTreeMap<ServerName, Listed>) -> bool {
+        self.servers.len() == servers.len()
+            && self
+                .servers
+                .iter()
+                .zip(servers)
+                .all(|(own, other)| own.0 == other.0 && own.1.is_same(other.1))
     }
 
     /// The servers in order of their names.
@@ -278,6 +308,27 @@ mod tests {
             mark(&before, &["call:tools/gh/*"]),
             mark(&after, &["call:tools/gh/*"])
         );
+    }
+
+    #[test]
+    fn what_did_not_change_is_the_same_and_what_did_is_not() {
+        let servers = BTreeMap::from([listed("gh", &[r#"{"name":"a"}"#], None)]);
+        let all = Catalogue::new(servers.clone());
+        assert!(all.is_of(&servers));
+        let mut changed = servers.clone();
+        changed.values_mut().for_each(|listed| listed.said += 1);
+        assert!(!all.is_of(&changed));
+        let again = BTreeMap::from([listed("gh", &[r#"{"name":"a"}"#], None)]);
+        assert!(!all.is_of(&again) && !all.is_of(&BTreeMap::new()));
+    }
+
+    #[test]
+    fn arguments_of_headers_are_found_by_the_tool() {
+        let annotated = r#"{"name":"a","inputSchema":{"properties":{"r":{"type":"string","x-mcp-header":"R"}}}}"#;
+        let plain = r#"{"name":"b","inputSchema":{"properties":{"r":{"type":"string"}}}}"#;
+        let all = Catalogue::new(BTreeMap::from([listed("gh", &[annotated, plain], None)]));
+        let of = |tool| all.parameters(&server("gh"), tool).map(|all| all.len());
+        assert_eq!((of("a"), of("b")), (Some(1), None));
     }
 
     #[test]

@@ -9,10 +9,7 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
-use super::{
-    catalogue::{Catalogue, Tool},
-    page,
-};
+use super::{catalogue::Catalogue, page, parameter::Parameter};
 use crate::{
     call::{Call, Context, Notify, Permissions, Reply},
     error::{self, Error, Kind, case},
@@ -178,22 +175,18 @@ impl Door {
         Arc::clone(&self.house.catalogue.borrow())
     }
 
-    /// What is known of the tool that a request calls.
-    pub(super) fn with_tool<T>(
-        &self,
-        request: &Request,
-        look: impl FnOnce(&Tool) -> T,
-    ) -> Option<T> {
+    /// The arguments of the tool that a request calls which are repeated in headers.
+    pub(super) fn parameters(&self, request: &Request) -> Option<Arc<[Parameter]>> {
         let name = (*request.method() == Method::TOOLS_CALL).then(|| request.name())??;
-        let catalogue = self.catalogue();
-        let tool = match &self.scope {
-            Scope::One(server) => catalogue.tool(server, name)?,
+        let catalogue = self.house.catalogue.borrow();
+        let found = match &self.scope {
+            Scope::One(server) => catalogue.parameters(server, name),
             Scope::All => {
                 let (server, name) = catalogue.find(name)?;
-                catalogue.tool(&server, name)?
+                catalogue.parameters(&server, name)
             }
         };
-        Some(look(tool))
+        found.cloned()
     }
 
     /// What he sees of the tools now, as a number that changes with it.

@@ -71,14 +71,14 @@ impl Answer {
         Self {
             body: body.into(),
             status: status(error, era),
-            retry_after: error.data().retry_after_ms.map(Duration::from_millis),
+            retry_after: error.comes_back_after(),
         }
     }
 }
 
 /// A tool that failed is a result that says so: a model reads it, and may do better.
 fn failed_tool(error: &Error, id: &str, era: Era) -> String {
-    let data = serde_json::to_value(error.data()).unwrap_or(Value::Null);
+    let data = serde_json::to_value(error.data_of(id::GATEWAY)).unwrap_or(Value::Null);
     let mut result = json!({
         "content": [{"type": "text", "text": error.message()}],
         "isError": true,
@@ -91,17 +91,8 @@ fn failed_tool(error: &Error, id: &str, era: Era) -> String {
 }
 
 fn refusal(error: &Error, id: &str, era: Era) -> String {
-    let mut fault = error.to_fault();
+    let mut fault = error.to_fault_of(id::GATEWAY);
     fault.code = code(error.kind(), era);
-    // What fails before it goes anywhere fails here.
-    if let Some(hop) = fault
-        .data
-        .as_mut()
-        .and_then(|data| data.get_mut("serverName"))
-        && hop.as_str() == Some("")
-    {
-        *hop = id::GATEWAY.into();
-    }
     response(&fault, id)
 }
 
@@ -198,6 +189,7 @@ mod tests {
                 assert_eq!((code, status), expected, "{kind} {era:?}");
                 assert_eq!(body["error"]["data"]["weftCode"], kind.code());
                 assert_eq!(body["error"]["data"]["started"], "no");
+                assert_eq!(body["error"]["data"]["serverName"], "gateway");
             }
         }
     }

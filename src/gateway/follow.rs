@@ -114,7 +114,7 @@ impl Keeper {
         let mut reads = FuturesUnordered::new();
         loop {
             let due = self.look();
-            for (server, digest) in self.due(READS_MAX - reads.len()) {
+            for (server, digest) in self.begin(READS_MAX - reads.len()) {
                 reads.push(read(self.mesh.clone(), server, digest));
             }
             let tick = async {
@@ -154,12 +154,19 @@ impl Keeper {
             due = due.into_iter().chain(next).min();
             servers.insert(entry.server.clone(), listed);
         }
-        self.told.send_replace(Arc::new(Catalogue::new(servers)));
+        // Every heartbeat leads here, and nearly none of them changes anything.
+        self.told.send_if_modified(|before| {
+            let changed = !before.is_of(&servers);
+            if changed {
+                *before = Arc::new(Catalogue::new(servers));
+            }
+            changed
+        });
         due
     }
 
-    /// Which lists are to be read now.
-    fn due(&mut self, most: usize) -> Vec<(ServerName, String)> {
+    /// Begins to read the lists that are to be read now: which, and for which digest.
+    fn begin(&mut self, most: usize) -> Vec<(ServerName, String)> {
         let now = Instant::now();
         let wanted = self.kept.iter_mut().filter(|(_, kept)| {
             let due = kept.again.is_none_or(|at| at <= now);

@@ -62,11 +62,10 @@ pub(super) fn check(headers: &HeaderMap, request: &Request, door: &Door) -> Resu
     if let Some(name) = request.name() {
         same(headers, NAME, name).map_err(refuse)?;
     }
-    door.with_tool(request, |tool| {
-        parameters(headers, request, &tool.parameters)
-    })
-    .flatten()
-    .map_or(Ok(()), |why| Err(refuse(why)))
+    let Some(of) = door.parameters(request) else {
+        return Ok(());
+    };
+    parameters(headers, request, &of).map_or(Ok(()), |why| Err(refuse(why)))
 }
 
 fn same(headers: &HeaderMap, name: &str, body: &str) -> Result<(), String> {
@@ -81,9 +80,6 @@ fn same(headers: &HeaderMap, name: &str, body: &str) -> Result<(), String> {
 
 /// What is wrong with the headers that repeat arguments, where something is.
 fn parameters(headers: &HeaderMap, request: &Request, of: &[Parameter]) -> Option<String> {
-    if of.is_empty() {
-        return None;
-    }
     let arguments = parameter::arguments(request.params());
     of.iter().find_map(|parameter| {
         let name = Cow::from(format!("{PARAMETER}{}", parameter.header));

@@ -36,48 +36,57 @@ pub(super) fn is_removed(method: &Method) -> bool {
     REMOVED.contains(&method.as_str())
 }
 
-/// Whether a request says of itself that it is of 2026-07-28 or later.
-#[must_use]
-pub fn is_modern(request: &Request) -> bool {
-    version(request).is_some()
+/// What a request says of itself in `_meta`: read once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stated {
+    /// The revision.
+    pub version: Option<String>,
+    /// Whether it says what its client can do.
+    capabilities: bool,
 }
 
-/// The revision that a request says of itself.
-#[must_use]
-pub fn version(request: &Request) -> Option<String> {
-    request.meta().and_then(Members::read)?.text(META_VERSION)
-}
+impl Stated {
+    /// Reads it.
+    #[must_use]
+    pub fn read(request: &Request) -> Self {
+        let meta = request.meta().and_then(Members::read).unwrap_or_default();
+        let capabilities = meta.get(META_CLIENT_CAPABILITIES);
+        Self {
+            version: meta.text(META_VERSION),
+            capabilities: capabilities.and_then(Members::read).is_some(),
+        }
+    }
 
-/// Checks what every request must say.
-///
-/// # Errors
-/// The answer to one that does not.
-pub fn check(request: &Request) -> Result<(), Answer> {
-    let meta = request.meta().and_then(Members::read).unwrap_or_default();
-    let missing = |name: &str| {
-        let said = format!("`params._meta` must have `{name}`");
-        Answer::refused(-32602, &said, None, request.id())
-    };
-    let version = meta
-        .text(META_VERSION)
-        .ok_or_else(|| missing(META_VERSION))?;
-    if version != MESH {
-        let said = format!(
-            "`{version}` is not spoken here: ask with {MESH}, or open a session with `initialize`"
-        );
-        let data = json!({"supported": [MESH], "requested": version});
-        return Err(Answer::refused(
-            UNSUPPORTED_VERSION,
-            &said,
-            Some(data),
-            request.id(),
-        ));
+    /// Whether it is of 2026-07-28 or later.
+    #[must_use]
+    pub const fn is_modern(&self) -> bool {
+        self.version.is_some()
     }
-    let capabilities = meta.get(META_CLIENT_CAPABILITIES);
-    if capabilities.and_then(Members::read).is_none() {
-        return Err(missing(META_CLIENT_CAPABILITIES));
+
+    /// Checks what every request must say.
+    ///
+    /// # Errors
+    /// The answer to one that does not.
+    pub fn check(&self, request: &Request) -> Result<(), Answer> {
+        let missing = |name: &str| {
+            let said = format!("`params._meta` must have `{name}`");
+            Answer::refused(-32602, &said, None, request.id())
+        };
+        let version = self.version.as_deref();
+        let version = version.ok_or_else(|| missing(META_VERSION))?;
+        if version != MESH {
+            let said = format!(
+                "`{version}` is not spoken here: ask with {MESH}, or open a session with `initialize`"
+            );
+            let data = json!({"supported": [MESH], "requested": version});
+            let id = request.id();
+            return Err(Answer::refused(UNSUPPORTED_VERSION, &said, Some(data), id));
+        }
+        if !self.capabilities {
+            return Err(missing(META_CLIENT_CAPABILITIES));
+        }
+        Ok(())
     }
-    Ok(())
 }
 
 /// Answers a request that was checked.
@@ -220,6 +229,7 @@ mod tests {
             ))
         };
         let good = format!(r#"{{"{META_VERSION}":"{MESH}","{META_CLIENT_CAPABILITIES}":{{}}}}"#);
+        let check = |request: &Request| Stated::read(request).check(request);
         check(&with(&good)).expect("the good twin");
         for (meta, code) in [
             ("{}".to_owned(), -32602),

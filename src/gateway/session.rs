@@ -128,7 +128,7 @@ impl Session {
             }
             "initialize" => Err(Error::new(
                 Kind::InvalidRequest,
-                "this session is open already",
+                "the session is open already",
             )),
             _ => {
                 let level = self.level.load_full();

@@ -17,7 +17,7 @@ use super::{
     door::{Door, Scope},
     fault::Answer,
     message::{self, Message},
-    modern::{self, Listen},
+    modern::{self, Listen, Stated},
     session::{self, Session, TOOLS_CHANGED},
 };
 use crate::{
@@ -139,19 +139,24 @@ impl Client {
                 self.say(Answer::of(&unread.error, id, None, Era::Modern))
                     .await;
             }
-            Ok(Message::Request(request)) if modern::is_modern(&request) => {
-                self.modern(request).await
-            }
-            Ok(Message::Request(request)) if session::opens(&request) && session.is_none() => {
-                *session = self.open(&request).await;
+            Ok(Message::Request(request)) => {
+                let stated = Stated::read(&request);
+                if stated.is_modern() {
+                    self.modern(request, stated).await;
+                } else if session::opens(&request) && session.is_none() {
+                    *session = self.open(&request).await;
+                } else {
+                    let older = Message::Request(request);
+                    self.older(older, session.as_ref()).await;
+                }
             }
             Ok(message) => self.older(message, session.as_ref()).await,
         }
     }
 
     /// A request of 2026-07-28.
-    async fn modern(&self, request: Request) {
-        if let Err(answer) = modern::check(&request) {
+    async fn modern(&self, request: Request, stated: Stated) {
+        if let Err(answer) = stated.check(&request) {
             return self.say(answer).await;
         }
         let door = match self.door() {

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use tokio::time::{Instant, timeout};
 
 use super::Mesh;
-use crate::{access::exchange::TrustOpen, bus::Deliveries, error::Error};
+use crate::{access::exchange::Deliver, bus::Deliveries, error::Error};
 
 /// How often the lease is renewed; it lasts 60 s.
 const LEASE_EVERY: Duration = Duration::from_secs(20);
@@ -85,7 +85,7 @@ impl Feed {
 }
 
 async fn lease(mesh: &Mesh, tool: &str, deliveries: &Deliveries) -> Result<(), Error> {
-    let arguments = TrustOpen {
+    let arguments = Deliver {
         deliver: deliveries.number().to_owned(),
     };
     let _opened: serde_json::Value = mesh.control(tool, arguments).await?;

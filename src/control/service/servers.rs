@@ -6,7 +6,7 @@ use super::{
     tools::nearest,
 };
 use crate::{
-    access::{exchange::ServerWatch, now_ms},
+    access::{exchange::Deliver, now_ms},
     call::Principal,
     control::{leases::LEASE, tokens::invalid},
     error::{Error, Kind, case},
@@ -20,7 +20,7 @@ impl Desk {
     pub(super) async fn server_watch(
         &self,
         by: &Principal,
-        arguments: ServerWatch,
+        arguments: Deliver,
     ) -> Result<Outcome, Error> {
         self.changes.open(&by.identity, &arguments.deliver).await?;
         Ok(Outcome::new(&WatchOpened {

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     access::{
-        exchange::{Exchange, Exchanged, TrustOpen},
+        exchange::{Deliver, Exchange, Exchanged},
         now,
         proof::Stamp,
     },
@@ -147,7 +147,7 @@ impl Desk {
     pub(super) async fn trust_open(
         &self,
         by: &Principal,
-        arguments: TrustOpen,
+        arguments: Deliver,
     ) -> Result<Outcome, Error> {
         let number = self.watches.open(&by.identity, &arguments.deliver).await?;
         Ok(Outcome::new(&TrustOpened {

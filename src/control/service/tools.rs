@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::shapes;
 use crate::{
-    access::exchange::{Exchange, Exchanged, ServerWatch, TrustOpen},
+    access::exchange::{Deliver, Exchange, Exchanged},
     control::tokens::invalid,
     error::{Error, Kind},
 };
@@ -86,7 +86,7 @@ pub fn definitions() -> Vec<ToolDefinition> {
             "Shows whose a token is, what it permits, until when, and whether it was revoked. Needs admin:mesh/tokens.",
             true,
         ),
-        define::<TrustOpen, s::TrustOpened>(
+        define::<Deliver, s::TrustOpened>(
             TRUST_OPEN,
             "Watch trust",
             "Sends signed snapshots of keys and revocations to weft.v1.dlv.{caller}.{deliver}: at once, at each change, every 5 s. Needs no call token.",
@@ -98,7 +98,7 @@ pub fn definitions() -> Vec<ToolDefinition> {
             "Lists the servers that the caller's permissions touch, with their state and instances.",
             true,
         ),
-        define::<ServerWatch, s::WatchOpened>(
+        define::<Deliver, s::WatchOpened>(
             SERVER_WATCH,
             "Watch the servers",
             "Says on weft.v1.dlv.{caller}.{deliver} that the servers changed: at once, at each change, and every 5 s. It says no more: server_list has the rest.",

@@ -26,7 +26,7 @@ use crate::{
         fault::Answer,
         headers::{self, SESSION, VERSION},
         message::{self, Message},
-        modern::{self, Listen},
+        modern::{self, Listen, Stated},
         session::{self, Session},
         sessions::Open,
     },
@@ -71,13 +71,20 @@ impl Endpoint {
             };
             Refusal::to(unread.id.as_deref(), &unread.error, era)
         })?;
+        let by_header = headers::say_modern(&sent.headers);
         match message {
-            Message::Request(request) if is_modern(&sent.headers, &request) => {
-                Ok(self.modern(sent, request, body).await)
-            }
-            Message::Notification(request) if is_modern(&sent.headers, &request) => Ok(accepted()),
-            Message::Request(request) if session::opens(&request) => {
+            Message::Request(request) => {
+                let stated = Stated::read(&request);
+                if by_header || stated.is_modern() {
+                    return Ok(self.modern(sent, (request, stated), body).await);
+                }
+                if !session::opens(&request) {
+                    return self.older(sent, Message::Request(request), body).await;
+                }
                 Ok(self.open(&sent, &request).await)
+            }
+            Message::Notification(said) if by_header || Stated::read(&said).is_modern() => {
+                Ok(accepted())
             }
             older => self.older(sent, older, body).await,
         }
@@ -92,11 +99,15 @@ impl Endpoint {
     }
 
     /// A request of 2026-07-28: it is cancelled by closing its connection.
-    async fn modern(&self, sent: Sent, request: Request, body: Body) -> Response {
-        let version = modern::version(&request);
-        let version = version.as_deref();
+    async fn modern(
+        &self,
+        sent: Sent,
+        (request, stated): (Request, Stated),
+        body: Body,
+    ) -> Response {
+        let version = stated.version.as_deref();
         let checked = headers::check_version(&sent.headers, &request, version)
-            .and_then(|()| modern::check(&request))
+            .and_then(|()| stated.check(&request))
             .and_then(|()| headers::check(&sent.headers, &request, &sent.door));
         if let Err(answer) = checked {
             return answered(answer);
@@ -252,10 +263,6 @@ fn respond(outcome: Outcome) -> Response {
 
 fn accepted() -> Response {
     StatusCode::ACCEPTED.into_response()
-}
-
-fn is_modern(headers: &HeaderMap, request: &Request) -> bool {
-    modern::is_modern(request) || headers::say_modern(headers)
 }
 
 /// Whether the client takes a stream for an answer.
