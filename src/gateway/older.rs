@@ -1,5 +1,7 @@
 //! What differs between the mesh, which speaks 2026-07-28, and a client that is older. Pure.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 
 use crate::{
@@ -84,15 +86,12 @@ pub fn lowered(body: Bytes) -> Result<Bytes, Error> {
             name if NEW.contains(&name) => {}
             "_meta" => {
                 let meta = older_meta(value.get());
-                kept.extend((meta != "{}").then(|| ("_meta".to_owned(), meta)));
+                kept.extend((meta != "{}").then_some(("_meta", Cow::Owned(meta))));
             }
-            name => kept.push((name.to_owned(), value.get().to_owned())),
+            name => kept.push((name, Cow::Borrowed(value.get()))),
         }
     }
-    let result = object(
-        kept.iter()
-            .map(|(name, value)| (name.as_str(), value.as_str())),
-    );
+    let result = object(kept.iter().map(|(name, value)| (*name, value.as_ref())));
     Ok(splice(&body, &[(at, &result)]).into())
 }
 

@@ -203,15 +203,20 @@ impl Request {
     /// [`EnvelopeError`] where it has no name, or cannot have this one.
     pub fn renamed(&self, name: &str) -> Result<Self, EnvelopeError> {
         let none = || EnvelopeError::shape("request", "it is about nothing that has a name");
-        let field = self.method.name_field().ok_or_else(none)?;
-        let at = self.params_span().ok_or_else(none)?;
-        let params = slice(&self.body, at.clone());
-        let spelt = Members::read(params)
-            .and_then(|members| members.get(field))
-            .ok_or_else(none)?;
-        let inside = members::span(params, spelt);
-        let at = at.start + inside.start..at.start + inside.end;
+        let at = self.name_span().ok_or_else(none)?;
         Self::parse(splice(&self.body, &[(at, &quoted(name))]).into())
+    }
+
+    /// Where the name stands in the body, with its quotes.
+    pub(super) fn name_span(&self) -> Option<Range<usize>> {
+        if let Some(Name::At(at)) = &self.name {
+            return Some(at.start - 1..at.end + 1);
+        }
+        let at = self.params_span()?;
+        let params = slice(&self.body, at.clone());
+        let spelt = Members::read(params)?.get(self.method.name_field()?)?;
+        let inside = members::span(params, spelt);
+        Some(at.start + inside.start..at.start + inside.end)
     }
 }
 

@@ -91,8 +91,15 @@ pub fn object<'a>(members: impl Iterator<Item = (&'a str, &'a str)>) -> String {
         if text.len() > 1 {
             text.push(',');
         }
-        text.push_str(&quoted(name));
-        text.push(':');
+        // Nearly no name needs an escape.
+        if name
+            .bytes()
+            .all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\\'))
+        {
+            text.extend(["\"", name, "\":"]);
+        } else {
+            text.extend([&quoted(name), ":"]);
+        }
         text.push_str(value);
     }
     text.push('}');

@@ -43,6 +43,10 @@ fn added(request: &Request, members: &[(&str, &str)]) -> Option<(Range<usize>, S
         return Some(insert(at.start, meta, &missing[1..missing.len() - 1]));
     }
     let meta = format!(r#""_meta":{missing}"#);
+    // Behind the name, where there is one: that place is known.
+    if let Some(at) = request.name_span() {
+        return Some((at.end..at.end, format!(",{meta}")));
+    }
     Some(match request.params_span().zip(request.params()) {
         Some((at, params)) => insert(at.start, params, &meta),
         None => {
@@ -77,6 +81,14 @@ mod tests {
             (
                 r#"{"jsonrpc":"2.0","id":1,"method":"ping","params":{"_meta":{"b":0,"a":2}}}"#,
                 r#"{"jsonrpc":"2.0","id":1,"method":"ping","params":{"_meta":{"b":0,"a":2}}}"#,
+            ),
+            (
+                r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"t","arguments":{}}}"#,
+                r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"t","_meta":{"a":1,"b":"x"},"arguments":{}}}"#,
+            ),
+            (
+                r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"\u0074"}}"#,
+                r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"\u0074","_meta":{"a":1,"b":"x"}}}"#,
             ),
         ] {
             let with = with(&request(before), &[("a", "1"), ("b", r#""x""#)]).expect("a request");
