@@ -9,6 +9,7 @@ pub mod connect;
 mod delivery;
 pub mod fault;
 mod inbox;
+pub mod keep;
 mod link;
 pub mod micro;
 mod notice;

@@ -16,6 +16,7 @@ mod control;
 mod describe;
 mod doctor;
 mod down;
+mod events;
 mod exit;
 mod failure;
 mod gateway;
@@ -91,6 +92,7 @@ async fn dispatch(command: Command, to: &mut Invocation) -> Result<Exit, Failure
         Command::Servers(args) => servers::run(&args, to).await,
         Command::Tools(args) => tools::run(&args, to).await,
         Command::Describe(args) => describe::run(&args, to).await,
+        Command::Events(args) => events::run(&args, to).await,
         Command::Token(args) => token::run(args, to).await,
         Command::Access(args) => access::run(args, to).await,
         Command::Conformance(args) => conformance::run(&args, to).await,

@@ -11,6 +11,8 @@ mod broker_jwt;
 mod callout;
 mod changes;
 mod connect;
+mod definition;
+mod events;
 mod file;
 mod keys;
 mod kick;
@@ -30,6 +32,7 @@ use self::{
     callout::Callout,
     changes::Changes,
     connect::Wire,
+    events::Events,
     keys::seed,
     service::{Desk, tools as tool},
     store::Bucket,
@@ -47,6 +50,7 @@ use crate::{
     bus::{self, Auth, Tls},
     call::{Call, SharedService},
     error::Error,
+    event::Declared,
     name::{ServerName, store as names},
     policy::permit::Need,
     spawn::Tasks,
@@ -74,6 +78,8 @@ pub struct Options {
     pub replicas: usize,
     /// How the broker is set up.
     pub accounts: Accounts,
+    /// Domains and types of events beyond the catalogue.
+    pub declared: Declared,
 }
 
 /// How the broker is set up.
@@ -189,6 +195,13 @@ async fn begin(options: Options, tasks: &Tasks) -> Result<Desk, Error> {
     .await?;
     // What members send comes in on a connection of its own: one that they can kill.
     let beats = open(store_login, "weft control heartbeats").await?;
+    let events = Events::start(
+        &store,
+        options.declared,
+        secrets.signing.seed().as_bytes(),
+        options.replicas,
+    )
+    .await?;
     let registry = Registry::start(beats, bucket(names::SERVERS).await?, tasks).await?;
     let changes = Changes::start(registry.servers(), store.clone(), tasks);
     let watches = Watches::start(&tokens, key, store, tasks);
@@ -206,6 +219,7 @@ async fn begin(options: Options, tasks: &Tasks) -> Result<Desk, Error> {
         tokens,
         watches,
         changes,
+        events,
         registry,
         kicks,
         tools: tool::Tools::new(),

@@ -11,6 +11,7 @@ pub mod child;
 pub mod config;
 pub mod control;
 pub mod error;
+pub mod event;
 pub mod gateway;
 pub mod http;
 pub mod mcp;

@@ -17,6 +17,7 @@
 //! ```
 
 mod ask;
+mod events;
 mod feed;
 mod guest;
 mod result;
@@ -29,11 +30,13 @@ use std::{sync::Arc, time::Duration};
 use futures_util::TryFutureExt as _;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, value::RawValue};
+use tokio::sync::OnceCell;
 use tower::Service as _;
 
 use self::session::Session;
 pub use self::{
     ask::Ask,
+    events::Events,
     guest::{Guest, Guests},
     result::{Answer, ToolResult},
     servers::Servers,
@@ -43,6 +46,7 @@ use crate::{
     bus::{Auth, Bounds, Link, Options as BusOptions, Remote, Tls},
     call::{Call, Reply, SharedService},
     error::{Error, Kind},
+    event::Publisher,
     mcp::Method,
     name::{Identity, ServerName},
     policy,
@@ -115,6 +119,7 @@ struct Inner {
     timeout: Duration,
     tools: Tools,
     tasks: Tasks,
+    publisher: OnceCell<Publisher>,
 }
 
 impl Mesh {
@@ -164,6 +169,7 @@ impl Mesh {
                 timeout: options.timeout,
                 tools,
                 tasks,
+                publisher: OnceCell::new(),
             }),
         })
     }
@@ -299,6 +305,12 @@ impl Mesh {
     /// What the control plane says, or its silence.
     pub async fn trust(&self) -> Result<Trust, Error> {
         trust::follow(self, &self.inner.tasks).await
+    }
+
+    /// The events of the mesh.
+    #[must_use]
+    pub fn events(&self) -> Events {
+        Events::new(self.clone())
     }
 
     /// The connection.

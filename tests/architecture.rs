@@ -73,6 +73,7 @@ const BINARY: &[&str] = &[
     "name",
     "error",
     "call",
+    "event",
     // a token's own words, the one log, the process that `main` may turn out to be
     "access::exchange",
     "telemetry::log",

@@ -32,6 +32,9 @@ pub struct Exchanged {
     pub expires_at: u64,
     /// Whom to believe: the mesh and its public keys.
     pub anchor: Anchor,
+    /// The identity's secret for the ids of its events, base64url: `Nats-Msg-Id` is
+    /// `base32(HMAC-SHA256(secret, event id))`. The same each time.
+    pub event_key: String,
 }
 
 impl std::fmt::Debug for Exchanged {

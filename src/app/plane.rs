@@ -10,6 +10,7 @@ use crate::{
     },
     control::{self, Accounts, Control, Options as ControlOptions, Secrets},
     error::{Error, Kind},
+    event::Declared,
     name::{Identity, Instance, ServerName, header},
     policy,
     spawn::Tasks,
@@ -31,26 +32,34 @@ pub struct Plane {
     tls: Tls,
 }
 
+/// What a control plane works with, whatever the broker.
+#[derive(Debug)]
+pub struct Site {
+    /// The broker's URLs.
+    pub urls: Vec<String>,
+    /// The keys of the mesh.
+    pub secrets: Arc<Secrets>,
+    /// Certificates, where the broker asks for TLS.
+    pub tls: Tls,
+    /// Events beyond the catalogue.
+    pub declared: Declared,
+}
+
 impl Plane {
     /// Starts it. `login` is for a broker that somebody else runs: where that has no accounts of
     /// ours, it is what everybody connects with.
     ///
     /// # Errors
     /// What the broker or the token store says.
-    pub async fn start(
-        urls: &[String],
-        secrets: &Arc<Secrets>,
-        login: Option<Auth>,
-        tls: Tls,
-        tasks: &Tasks,
-    ) -> Result<Self, Error> {
-        let own = Auth::Nkey(secrets.store_seed());
+    pub async fn start(site: Site, login: Option<Auth>, tasks: &Tasks) -> Result<Self, Error> {
+        let own = Auth::Nkey(site.secrets.store_seed());
         let (control, login) = match login {
-            None => (start(urls, secrets, None, &tls, tasks).await?, None),
-            Some(given) => existing(urls, secrets, given, &tls, tasks).await?,
+            None => (start(&site, None, tasks).await?, None),
+            Some(given) => existing(&site, given, tasks).await?,
         };
+        let Site { urls, tls, .. } = site;
         let link = BusOptions {
-            urls: urls.to_vec(),
+            urls,
             identity: ServerName::weft().identity(),
             auth: login.clone().unwrap_or(own),
             tls: tls.clone(),
@@ -132,16 +141,14 @@ impl Plane {
 
 /// An existing broker: with our accounts, where it knows our keys; else with one for all.
 async fn existing(
-    urls: &[String],
-    secrets: &Arc<Secrets>,
+    site: &Site,
     given: Auth,
-    tls: &Tls,
     tasks: &Tasks,
 ) -> Result<(Control, Option<Auth>), Error> {
-    match start(urls, secrets, None, tls, tasks).await {
+    match start(site, None, tasks).await {
         Ok(control) => Ok((control, None)),
         Err(error) if error.kind() == Kind::AuthenticationFailed => {
-            let control = start(urls, secrets, Some(&given), tls, tasks).await?;
+            let control = start(site, Some(&given), tasks).await?;
             tracing::warn!(
                 "the broker has no accounts for this mesh (`weft config nats` prints them): \
                  whoever may connect to it can read every call"
@@ -152,21 +159,16 @@ async fn existing(
     }
 }
 
-async fn start(
-    urls: &[String],
-    secrets: &Arc<Secrets>,
-    one: Option<&Auth>,
-    tls: &Tls,
-    tasks: &Tasks,
-) -> Result<Control, Error> {
+async fn start(site: &Site, one: Option<&Auth>, tasks: &Tasks) -> Result<Control, Error> {
     let options = ControlOptions {
-        urls: urls.to_vec(),
-        tls: tls.clone(),
-        secrets: Arc::clone(secrets),
+        urls: site.urls.clone(),
+        tls: site.tls.clone(),
+        secrets: Arc::clone(&site.secrets),
         issuer: ISSUER.to_owned(),
         lifetimes: Lifetimes::default(),
         replicas: 1,
         accounts: one.map_or(Accounts::Mesh, |auth| Accounts::One(auth.clone())),
+        declared: site.declared.clone(),
     };
     Control::start(options, tasks).await
 }

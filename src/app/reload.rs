@@ -116,6 +116,7 @@ fn told(change: &Change, running: &Loaded, loaded: &Loaded) {
     let parts = [
         ("gateway", gateway),
         ("nats", running.broker != loaded.broker),
+        ("events", running.config.events != loaded.config.events),
     ];
     for (part, _) in parts.iter().filter(|(_, differs)| *differs) {
         tracing::warn!("`{part}` changed: that takes effect when the mesh is started again");

@@ -11,7 +11,7 @@ use super::{
     context::Context,
     edge::{self, Bodies, Edge, Listen, ListenError},
     folder::{Folder, FolderError},
-    plane::Plane,
+    plane::{Plane, Site},
     reload::Reload,
     roster::Roster,
     seat::{Seat, Who},
@@ -173,7 +173,13 @@ impl Up {
         };
         let tls = login.map_or_else(Tls::default, |(_, tls)| translate::bus_tls(tls));
         let login = login.map(|(credentials, _)| translate::bus_auth(credentials));
-        let plane = Plane::start(&urls, &secrets, login, tls, root).await?;
+        let site = Site {
+            urls: urls.clone(),
+            secrets,
+            tls,
+            declared: options.loaded.config.events.clone(),
+        };
+        let plane = Plane::start(site, login, root).await?;
         let seat = Seat::new(&plane, &urls);
         hand_out_token(&seat, &folder, root).await?;
         let mut roster = Roster::new(seat.clone(), watchdog, root.clone());

@@ -6,7 +6,8 @@ use clap::{Args, Parser, Subcommand};
 
 use super::{
     access, adapter, bench, call, completions, config, conformance, connect, control, describe,
-    doctor, down, gateway, health, mcp, output::Format, schema, servers, token, tools, up, version,
+    doctor, down, events, gateway, health, mcp, output::Format, schema, servers, token, tools, up,
+    version,
 };
 
 const EXAMPLES: &str = "\
@@ -92,6 +93,9 @@ pub(crate) enum Command {
     Tools(tools::Args),
     /// Say what a tool does, what it takes, and how it is called
     Describe(describe::Args),
+    /// Publish events
+    #[command(alias = "event")]
+    Events(events::Args),
     /// Issue, revoke, list and inspect tokens
     #[command(alias = "tokens")]
     Token(token::Args),

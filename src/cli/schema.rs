@@ -8,10 +8,10 @@ use std::{
 
 use schemars::{JsonSchema, generate::SchemaSettings};
 use serde_json::Value;
-use weftbus::{app::context::Context, config, error};
+use weftbus::{app::context::Context, config, error, event};
 
 use super::{
-    access, connect, describe, doctor,
+    access, connect, describe, doctor, events,
     exit::Exit,
     failure::{ErrorObject, Failure},
     health,
@@ -88,6 +88,10 @@ fn all() -> BTreeMap<String, Value> {
     add("config", config::schema().to_value());
     add("error", of::<error::Data>());
     add("context", of::<Context>());
+    add("event", of::<event::Event>());
+    for known in event::catalogue::all() {
+        add(&format!("events/{}", known.name), known.schema);
+    }
     for tool in weftbus::app::plane::tools() {
         add(&format!("control/{}", tool.name), tool_schema(&tool));
     }
@@ -103,6 +107,7 @@ fn all() -> BTreeMap<String, Value> {
     add("output/describe", of::<describe::Description>());
     add("output/doctor", of::<Vec<doctor::Check>>());
     add("output/error", of::<ErrorObject>());
+    add("output/events-publish", of::<events::publish::Stored>());
     add("output/health", of::<health::Health>());
     add("output/servers", of::<Vec<servers::Server>>());
     add("output/token-inspect", of::<token::About>());

@@ -3,7 +3,6 @@
 
 /// Section (the serde name of its type), key, and what it will do.
 const PLANNED: &[(&str, &str, &str)] = &[
-    ("Config", "events", "event domains"),
     ("Config", "pipelines", "pipelines"),
     ("Server", "replicas", "several processes of one server"),
     (

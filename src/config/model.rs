@@ -15,6 +15,7 @@ use crate::{
         tree::Node,
         unit::{Period, Size},
     },
+    event::Declared,
 };
 
 /// The configuration of a mesh, as it is written: `${VAR}` in it is not expanded yet.
@@ -36,6 +37,8 @@ pub struct Config {
     pub limits: Limits,
     /// The endpoint for MCP clients.
     pub gateway: Gateway,
+    /// Domains of events beyond Weft's own, and the JSON Schemas of their types.
+    pub events: Declared,
 }
 
 /// Any mapping will do: what is in it is another program's matter.

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::{changes::Changes, registry::Registry, tokens::Tokens, trust::Watches};
+use super::{changes::Changes, events::Events, registry::Registry, tokens::Tokens, trust::Watches};
 use crate::{
     call::{Call, Principal, SharedService, service::answer},
     error::{Error, Kind, Origin},
@@ -26,6 +26,7 @@ pub(super) struct Desk {
     pub(super) tokens: Tokens,
     pub(super) watches: Watches,
     pub(super) changes: Changes,
+    pub(super) events: Events,
     pub(super) registry: Registry,
     pub(super) kicks: Option<super::connect::Wire>,
     pub(super) tools: Tools,
@@ -125,6 +126,7 @@ impl Desk {
             tools::TOKEN_INSPECT => self.token_inspect(&tools::typed(arguments)?),
             tools::TRUST_OPEN => self.trust_open(by, tools::typed(arguments)?).await,
             tools::SERVER_WATCH => self.server_watch(by, tools::typed(arguments)?).await,
+            tools::EVENT_TYPES => Ok(Outcome::new(self.events.declared())),
             tools::SERVER_LIST => Ok(self.server_list(by)),
             tools::SERVER_GET => self.server_get(by, &tools::typed(arguments)?),
             tools::ACCESS_CHECK => self.access_check(by, &tools::typed(arguments)?),

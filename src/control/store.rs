@@ -1,40 +1,19 @@
-//! The control plane's buckets: their definitions, and the few operations that it needs.
-//!
-//! A definition is a file in `nats/streams/`, so that whoever runs the broker can read it. A
-//! bucket that is there already is brought in line where that loses nothing, and refused with the
-//! difference where it would.
-
-use std::time::Duration;
+//! The control plane's buckets: the few operations that it needs.
 
 use async_nats::jetstream::{
     self, Context,
     context::PublishErrorKind,
     message::PublishMessage,
-    stream::{Config, LastRawMessageErrorKind, Stream},
+    stream::{LastRawMessageErrorKind, Stream},
 };
 use bytes::Bytes;
 use tokio::time::timeout;
 
-use super::connect::{REQUEST_MAX, Wire, unavailable};
-use crate::{
-    error::{Error, Kind},
-    name::store,
+use super::{
+    connect::{REQUEST_MAX, Wire, unavailable},
+    definition,
 };
-
-/// How long the creation of a bucket may take: a cluster elects a leader for it first.
-const CREATE_MAX: Duration = Duration::from_secs(10);
-
-/// The buckets there are, by name, each with its definition.
-const DEFINITIONS: [(&str, &str); 2] = [
-    (
-        store::TOKENS,
-        include_str!("../../nats/streams/KV_WEFT_TOKENS.json"),
-    ),
-    (
-        store::SERVERS,
-        include_str!("../../nats/streams/KV_WEFT_SERVERS.json"),
-    ),
-];
+use crate::error::Error;
 
 /// One bucket. Clones are handles to the same one.
 #[derive(Clone, Debug)]
@@ -72,49 +51,8 @@ impl Bucket {
         name: &'static str,
         replicas: usize,
     ) -> Result<Self, Error> {
-        let wanted = definition(name, replicas);
-        let bucket = Self { wire, name };
-        timeout(CREATE_MAX, bucket.reconcile(&wanted))
-            .await
-            .map_err(|_| bucket.failed("was not made in time"))??;
-        Ok(bucket)
-    }
-
-    async fn reconcile(&self, wanted: &Config) -> Result<(), Error> {
-        let context = self.context();
-        let there = match context.get_stream(&wanted.name).await {
-            Ok(stream) => stream.cached_info().config.clone(),
-            Err(_) => {
-                let made = context.get_or_create_stream(wanted.clone()).await;
-                made.map_err(|error| self.failed("could not be made").source(error))?
-                    .cached_info()
-                    .config
-                    .clone()
-            }
-        };
-        let lossy = lossy_differences(&there, wanted);
-        if !lossy.is_empty() {
-            return Err(Error::new(
-                Kind::InternalError,
-                format!(
-                    "the bucket {} exists and is not as Weft needs it ({}). That can't be changed \
-                     without losing what it holds: back it up, remove the stream {}, and start \
-                     again",
-                    self.name,
-                    lossy.join("; "),
-                    wanted.name
-                ),
-            ));
-        }
-        let aligned = aligned(&there, wanted);
-        if aligned != there {
-            tracing::info!(bucket = self.name, "brought in line with its definition");
-            context
-                .update_stream(aligned)
-                .await
-                .map_err(|error| self.failed("could not be brought in line").source(error))?;
-        }
-        Ok(())
+        definition::reconcile(&wire, &definition::bucket(name, replicas)).await?;
+        Ok(Self { wire, name })
     }
 
     fn context(&self) -> Context {
@@ -242,93 +180,5 @@ impl Bucket {
             "the bucket {} {what}; the broker's log says more",
             self.name
         ))
-    }
-}
-
-/// The definition of a bucket, as data.
-fn definition(name: &str, replicas: usize) -> Config {
-    let (_, text) = DEFINITIONS
-        .into_iter()
-        .find(|(known, _)| *known == name)
-        .expect("every bucket that is opened has its definition");
-    let mut config: Config =
-        serde_json::from_str(text).expect("the definitions are checked by a test");
-    config.num_replicas = replicas;
-    config
-}
-
-/// What could only be changed by losing what is stored.
-fn lossy_differences(there: &Config, wanted: &Config) -> Vec<String> {
-    let mut all = Vec::new();
-    let mut differs = |what: &str, is: String, want: String| {
-        if is != want {
-            all.push(format!("{what} is {is} and must be {want}"));
-        }
-    };
-    let text = |value: &dyn std::fmt::Debug| format!("{value:?}");
-    differs("storage", text(&there.storage), text(&wanted.storage));
-    differs("retention", text(&there.retention), text(&wanted.retention));
-    differs("subjects", text(&there.subjects), text(&wanted.subjects));
-    let mirrors = |config: &Config| config.mirror.is_some() || config.sources.is_some();
-    differs("mirrored", text(&mirrors(there)), text(&mirrors(wanted)));
-    differs("sealed", text(&there.sealed), text(&wanted.sealed));
-    all
-}
-
-/// What is there, with what can be changed without loss as it should be. Room is only ever added.
-fn aligned(there: &Config, wanted: &Config) -> Config {
-    // -1 is no limit, and that is not bounded.
-    let room = |is: i64, want: i64| if is < want { want } else { is };
-    Config {
-        description: wanted.description.clone(),
-        discard: wanted.discard,
-        num_replicas: wanted.num_replicas,
-        max_bytes: room(there.max_bytes, wanted.max_bytes),
-        max_messages: room(there.max_messages, wanted.max_messages),
-        max_message_size: wanted.max_message_size,
-        max_age: wanted.max_age,
-        allow_rollup: wanted.allow_rollup,
-        allow_direct: wanted.allow_direct,
-        ..there.clone()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use async_nats::jetstream::stream::{DiscardPolicy, StorageType};
-
-    use super::*;
-
-    #[test]
-    fn every_bucket_is_bounded_and_never_read_stale() {
-        for (name, _) in DEFINITIONS {
-            let config = definition(name, 3);
-            assert_eq!(config.name, format!("KV_{name}"));
-            assert_eq!(config.subjects, [format!("$KV.{name}.>")]);
-            assert!(config.max_bytes > 0 && config.max_messages > 0 && config.max_message_size > 0);
-            assert_eq!(config.max_messages_per_subject, 1);
-            assert_eq!(
-                (config.storage, config.discard),
-                (StorageType::File, DiscardPolicy::New)
-            );
-            assert!(!config.allow_direct);
-            assert_eq!(config.num_replicas, 3);
-        }
-    }
-
-    #[test]
-    fn harmless_differences_are_mended_and_lossy_ones_told() {
-        let wanted = definition(store::TOKENS, 1);
-        let mut there = wanted.clone();
-        there.allow_direct = true;
-        there.max_bytes = 1024;
-        there.max_messages = 1 << 40;
-        let mended = aligned(&there, &wanted);
-        assert!(!mended.allow_direct && mended.max_bytes == wanted.max_bytes);
-        assert_eq!(mended.max_messages, 1 << 40, "room is never taken away");
-        assert!(lossy_differences(&there, &wanted).is_empty());
-        there.storage = StorageType::Memory;
-        let told = lossy_differences(&there, &wanted);
-        assert_eq!(told, ["storage is Memory and must be File"]);
     }
 }

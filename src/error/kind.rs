@@ -128,6 +128,12 @@ pub mod case {
     pub const NO_RESPONDERS: &str = "NO_RESPONDERS";
     /// `SERVER_OVERLOADED`: no connection to the broker.
     pub const BROKER_UNAVAILABLE: &str = "BROKER_UNAVAILABLE";
+    /// `INVALID_PARAMS`: nobody declared the domain of an event.
+    pub const DOMAIN_UNKNOWN: &str = "DOMAIN_UNKNOWN";
+    /// `SERVER_OVERLOADED`: the stream of an event has no room.
+    pub const STREAM_FULL: &str = "STREAM_FULL";
+    /// `SERVER_OVERLOADED`: no stream keeps the event now.
+    pub const STREAM_ABSENT: &str = "STREAM_ABSENT";
     /// `AUTHENTICATION_FAILED`: this instance does not know the token that a `ref` names.
     pub const TOKEN_UNKNOWN: &str = "TOKEN_UNKNOWN";
     /// `AUTHENTICATION_FAILED`: no token came with the call.

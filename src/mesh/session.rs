@@ -13,6 +13,7 @@ use crate::{
     },
     call::{Call, Context, SharedService, context::Credential},
     error::{Error, Kind},
+    event::EventKey,
     mcp::Method,
     name::{Identity, ServerName},
     spawn::{Failure, Tasks},
@@ -36,6 +37,7 @@ pub(super) struct State {
     /// When it ends, seconds since 1970.
     pub(super) expires: u64,
     anchor: Anchor,
+    event_key: Option<EventKey>,
 }
 
 impl Session {
@@ -68,6 +70,11 @@ impl Session {
     /// Whom this mesh believes.
     pub(super) fn anchor(&self) -> Anchor {
         self.state.load().anchor.clone()
+    }
+
+    /// What the ids of this member's events are made with.
+    pub(super) fn event_key(&self) -> Option<EventKey> {
+        self.state.load().event_key.clone()
     }
 
     /// Renews at four fifths of each token's life.
@@ -104,5 +111,6 @@ pub(super) async fn exchange(
         },
         expires: exchanged.expires_at,
         anchor: exchanged.anchor,
+        event_key: EventKey::read(&exchanged.event_key),
     })
 }

@@ -200,6 +200,12 @@ pub fn delivery() -> String {
     random::<16>().as_ref().to_owned()
 }
 
+/// The id of an event: a UUIDv7, so that it can be looked for from its time.
+#[must_use]
+pub fn event() -> String {
+    Uuid::now_v7().to_string()
+}
+
 /// The id of one call: a UUIDv7, which carries the time it was made (milliseconds), in 32
 /// lower-case hex digits. It is known to the two ends of the call and to nobody else.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -5,6 +5,9 @@ pub const TOKENS: &str = "WEFT_TOKENS";
 /// Servers and their instances, as their heartbeats told.
 pub const SERVERS: &str = "WEFT_SERVERS";
 
+/// What the subjects of all events begin with.
+pub const EVENTS: &str = "weft.v1.evt";
+
 /// The prefix under which a member reaches the JetStream API: under `$JS.API` the broker itself
 /// would answer first, "JetStream not enabled for account".
 pub const API_PREFIX: &str = "weft.v1.js";

@@ -101,6 +101,21 @@ pub fn delivery(identity: &Identity, n: &str) -> String {
     format!("weft.v1.dlv.{identity}.{n}")
 }
 
+/// `weft.v1.evt.{source}.{type…}`: an event.
+#[must_use]
+pub fn event(source: &Identity, kind: &str) -> String {
+    let mut subject = String::with_capacity(96);
+    subject.extend(["weft.v1.evt.", source.as_str(), ".", kind]);
+    subject
+}
+
+/// The source and the type in `weft.v1.evt.{source}.{type…}`.
+#[must_use]
+pub fn event_parts(subject: &str) -> Option<(&str, &str)> {
+    let (source, kind) = subject.strip_prefix("weft.v1.evt.")?.split_once('.')?;
+    (!source.is_empty() && !kind.is_empty()).then_some((source, kind))
+}
+
 /// `weft.v1.ntf.{server}.{kind…}`: something about a server changed; no content.
 #[must_use]
 pub fn notification(server: &ServerName, kind: &str) -> String {

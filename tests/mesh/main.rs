@@ -9,6 +9,7 @@ mod compose;
 mod conformance;
 mod connect;
 mod control;
+mod event;
 mod gateway;
 mod http_upstream;
 mod identity;

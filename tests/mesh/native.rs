@@ -351,7 +351,10 @@ async fn native_calls_native_and_cancels() {
         })
         .await;
         let status = tokio::task::block_in_place(|| child.wait()).expect("ours");
-        assert_eq!(status.code(), Some(130), "{caller:?}");
+        let mut said = String::new();
+        let read = std::io::Read::read_to_string(&mut stderr, &mut said);
+        read.expect("what it said");
+        assert_eq!(status.code(), Some(130), "{caller:?}: {said}");
     }
     up.stop().await;
 }

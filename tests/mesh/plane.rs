@@ -16,6 +16,7 @@ use weftbus::{
     bus::{self, Auth, Link, Reach, ServeOptions, Served, Tls},
     call::Permissions,
     control::{Accounts, Control, Issued, Options, Secrets, Wish, needs, open},
+    event::Declared,
     name::{Identity, Instance, ServerName},
     policy,
     spawn::Tasks,
@@ -142,6 +143,7 @@ pub(crate) fn options(url: &str, secrets: &Arc<Secrets>) -> Options {
         lifetimes: Lifetimes::default(),
         replicas: 1,
         accounts: Accounts::Mesh,
+        declared: Declared::default(),
     }
 }
 

@@ -147,6 +147,7 @@ fn the_first_help() {
       servers      List the servers of the mesh, and how each is
       tools        List tools, of one server or of all
       describe     Say what a tool does, what it takes, and how it is called
+      events       Publish events
       token        Issue, revoke, list and inspect tokens
       access       Ask who may do what
       connect      Write down for an MCP client how it reaches this mesh

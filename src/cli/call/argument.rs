@@ -57,19 +57,32 @@ pub(in crate::cli) fn arguments(
 }
 
 fn object(whole: &str, stdin: &mut Stdin) -> Result<Map<String, Value>, String> {
-    let (text, from) = match (whole, whole.strip_prefix('@')) {
-        ("-", _) => (stdin.read()?, "--args -".to_owned()),
-        (_, Some(file)) => (read(file, stdin)?, format!("--args @{file}")),
-        _ => (whole.to_owned(), "--args".to_owned()),
-    };
-    match serde_json::from_str(&text) {
-        Ok(Value::Object(object)) => Ok(object),
-        Ok(other) => Err(format!(
+    match value("--args", whole, stdin)? {
+        (Value::Object(object), _) => Ok(object),
+        (other, from) => Err(format!(
             "{from}: a JSON object is needed, not {}",
             kind(&other)
         )),
-        Err(error) => Err(format!("{from}: no JSON: {error}")),
     }
+}
+
+/// The JSON that a flag gives: as it stands, in a file (`@FILE`), or on standard input (`-`).
+///
+/// # Errors
+/// What can't be read, and why.
+pub(in crate::cli) fn json(flag: &str, given: &str) -> Result<Value, String> {
+    value(flag, given, &mut Stdin::default()).map(|(value, _)| value)
+}
+
+fn value(flag: &str, given: &str, stdin: &mut Stdin) -> Result<(Value, String), String> {
+    let (text, from) = match (given, given.strip_prefix('@')) {
+        ("-", _) => (stdin.read()?, format!("{flag} -")),
+        (_, Some(file)) => (read(file, stdin)?, format!("{flag} @{file}")),
+        _ => (given.to_owned(), flag.to_owned()),
+    };
+    let value = serde_json::from_str(&text);
+    let value = value.map_err(|error| format!("{from}: no JSON: {error}"))?;
+    Ok((value, from))
 }
 
 fn pair(word: &str, stdin: &mut Stdin) -> Result<(String, Value), String> {

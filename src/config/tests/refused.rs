@@ -214,19 +214,33 @@ fn names_that_do_not_fit_are_told() {
 
 #[test]
 fn what_is_not_in_this_version_is_told_so() {
-    assert_snapshot!(refusal("servers:\n  a: { command: x, replicas: 2 }\nevents: { domains: [order] }\n"), @r"
+    assert_snapshot!(refusal("servers:\n  a: { command: x, replicas: 2 }\npipelines: [ a.yaml ]\n"), @r"
     weft.yaml:2:20: `replicas` in `servers.a` is not in this version
       |
     2 |   a: { command: x, replicas: 2 }
       |                    ^^^^^^^^
       = it is for several processes of one server: take it out until a version does that
 
-    weft.yaml:3:1: `events` is not in this version
+    weft.yaml:3:1: `pipelines` is not in this version
       |
-    3 | events: { domains: [order] }
-      | ^^^^^^
-      = it is for event domains: take it out until a version does that
+    3 | pipelines: [ a.yaml ]
+      | ^^^^^^^^^
+      = it is for pipelines: take it out until a version does that
     ");
+}
+
+#[test]
+fn a_domain_that_is_none_is_shown() {
+    assert_snapshot!(refusal("events: { domains: [order, Invoice] }\n"), @r"
+    weft.yaml:1:28: `events.domains`: `Invoice` is no domain: 1 to 32 of a-z, 0-9 and -, a letter first
+      |
+    1 | events: { domains: [order, Invoice] }
+      |                            ^^^^^^^
+    ");
+    let told = refusal("events: { domains: [order], types: { order: {} } }\n");
+    assert!(told.contains("`order` is no type"), "{told}");
+    let told = refusal("events: { domain: [order] }\n");
+    assert!(told.contains("`domains`"), "{told}");
 }
 
 #[test]

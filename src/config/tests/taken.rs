@@ -273,6 +273,7 @@ fn what_is_shown_has_no_secret_and_its_origin() {
     policy: {"timeout":"90s"}
     limits: {"line":"64MiB","result":"64MiB","inFlight":256,"waiting":"64MiB","requestBody":"4MiB","requestBodies":"256MiB"}
     gateway: {"listen":"127.0.0.1:7420","insecure":false}
+    events: {"domains":[],"types":{}}
     broker: {"kind":"existing","urls":["nats://host"],"credentials":"user me","tls":{"ca":null,"cert":null,"key":null}}
     data: ".weft"
     origin: {"servers":["file weft.yaml","file mcp.json"],"nats":"file weft.yaml","policy":"file weft.yaml","limits":"default","gateway":"default","data":"default"}

@@ -53,6 +53,7 @@ impl Desk {
             expires_at: issued.claims.exp,
             token: issued.token,
             anchor: issued.anchor,
+            event_key: self.events.key(&by.identity),
         };
         Ok(Outcome::new(&exchanged).saying(said))
     }

@@ -10,6 +10,7 @@ use crate::{
     access::exchange::{Deliver, Exchange, Exchanged},
     control::tokens::invalid,
     error::{Error, Kind},
+    event::Declared,
 };
 
 /// Gives a call token for the proof of a connect token.
@@ -26,6 +27,8 @@ pub const TOKEN_INSPECT: &str = "token_inspect";
 pub const TRUST_OPEN: &str = "trust_open";
 /// Tells whenever the servers changed.
 pub const SERVER_WATCH: &str = "server_watch";
+/// Says which domains and types of events are declared.
+pub const EVENT_TYPES: &str = "event_types";
 /// Lists servers.
 pub const SERVER_LIST: &str = "server_list";
 /// Shows one server.
@@ -90,6 +93,12 @@ pub fn definitions() -> Vec<ToolDefinition> {
             TRUST_OPEN,
             "Watch trust",
             "Sends signed snapshots of keys and revocations to weft.v1.dlv.{caller}.{deliver}: at once, at each change, every 5 s. Needs no call token.",
+            true,
+        ),
+        define::<s::Nothing, Declared>(
+            EVENT_TYPES,
+            "Which events there may be",
+            "Lists the domains and the types of events that the deployment declares beyond Weft's own catalogue, each type with the JSON Schema of its data.",
             true,
         ),
         define::<s::Nothing, s::ServerPage>(

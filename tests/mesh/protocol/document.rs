@@ -12,6 +12,7 @@ use weftbus::{
     bus::{Bounds, Limits},
     call::{Permission, Permissions, context::Correlation, notify},
     error::{Error, Kind},
+    event::{Event, EventKey},
     mcp::{Fault, Method, Request, Response},
     name::{
         CallId, Connection, Identity, Instance, ServerName, header,
@@ -33,6 +34,7 @@ fn every_marked_block_is_run() {
         "cases",
         "codes",
         "correlation",
+        "event",
         "frames",
         "headers",
         "heartbeat",
@@ -95,6 +97,7 @@ fn subjects_are_built_so() {
                 &server(),
                 &Instance::new(get("instance")).expect("as in the document"),
             ),
+            "event" => subject::event(&identity("identity"), get("type")),
             "probe" => subject::probe(&identity("identity")),
             other => panic!("no such subject: {other}"),
         };
@@ -137,6 +140,21 @@ fn a_correlation_id_is_derived_so() {
     );
     let derived = Correlation::Derived(call).to_string();
     assert_eq!(derived, text(&vector["correlation"]));
+}
+
+#[test]
+fn an_event_is_published_so() {
+    let vector = json("event");
+    let key = EventKey::read(text(&vector["eventKey"])).expect("as in the document");
+    let body = vector["body"].to_string();
+    let mut event = Event::read(body.as_bytes(), "alice").expect("as in the document");
+    let alice = Identity::new("alice").expect("as in the document");
+    assert_eq!(event.stamped(&alice).expect("as in the document"), body);
+    assert_eq!(key.message_id(&event.id), text(&vector["messageId"]));
+    assert_eq!(
+        subject::event(&alice, &event.kind),
+        text(&vector["subject"])
+    );
 }
 
 #[test]

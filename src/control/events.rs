@@ -1,0 +1,51 @@
+//! The streams of events: made and kept as they are defined, and the secrets under whose ids
+//! members publish to them.
+
+use super::{connect::Wire, definition};
+use crate::{
+    error::Error,
+    event::{Declared, EventKey, Types},
+    name::Identity,
+};
+
+/// What the control plane knows of events.
+#[derive(Debug)]
+pub(super) struct Events {
+    declared: Declared,
+    /// What only this mesh knows.
+    secret: Box<[u8]>,
+}
+
+impl Events {
+    /// Makes the streams of the catalogue's domains and of the declared ones, or brings those that
+    /// are there in line.
+    ///
+    /// # Errors
+    /// `INVALID_PARAMS` where the declaration contradicts itself; `INTERNAL_ERROR` where a stream
+    /// differs in a way that can't be changed without loss.
+    pub(super) async fn start(
+        wire: &Wire,
+        declared: Declared,
+        secret: &[u8],
+        replicas: usize,
+    ) -> Result<Self, Error> {
+        Types::new(&declared)?;
+        for wanted in definition::events(&declared.domains, replicas) {
+            definition::reconcile(wire, &wanted).await?;
+        }
+        Ok(Self {
+            declared,
+            secret: secret.into(),
+        })
+    }
+
+    /// What there is beyond the catalogue.
+    pub(super) const fn declared(&self) -> &Declared {
+        &self.declared
+    }
+
+    /// The secret under whose ids this identity publishes.
+    pub(super) fn key(&self, who: &Identity) -> String {
+        EventKey::derived(&self.secret, who)
+    }
+}

@@ -1,0 +1,70 @@
+//! Events, as a member publishes them.
+//!
+//! ```no_run
+//! # async fn f(mesh: weftbus::mesh::Mesh) -> Result<(), weftbus::error::Error> {
+//! use serde_json::json;
+//! use weftbus::event::Event;
+//! let event = Event::new("research.completed", json!({"researchId": "r-4", "hits": 20}));
+//! let published = mesh.events().publish(event.correlated("report-7")).await?;
+//! println!("{} is number {} of {}", published.id, published.sequence, published.stream);
+//! # Ok(())
+//! # }
+//! ```
+
+use serde_json::json;
+
+use super::Mesh;
+use crate::{
+    error::{Error, Kind},
+    event::{Declared, Event, Published, Publisher, Receipt, Types},
+};
+
+/// The events of the mesh, for one member. A cheap handle.
+#[derive(Clone, Debug)]
+pub struct Events {
+    mesh: Mesh,
+}
+
+impl Events {
+    pub(super) const fn new(mesh: Mesh) -> Self {
+        Self { mesh }
+    }
+
+    /// Publishes an event, and waits until it is stored.
+    ///
+    /// # Errors
+    /// As [`Publisher::publish`]; at the first event also what the control plane says.
+    pub async fn publish(&self, event: Event) -> Result<Published, Error> {
+        self.publisher().await?.publish(event).await
+    }
+
+    /// Begins to publish an event: see [`Publisher::begin`].
+    ///
+    /// # Errors
+    /// As [`Publisher::begin`]; at the first event also what the control plane says.
+    pub async fn begin(&self, event: Event) -> Result<Receipt, Error> {
+        self.publisher().await?.begin(event).await
+    }
+
+    /// The publisher, for limits of one's own. It knows the declared domains of when it was first
+    /// asked for.
+    ///
+    /// # Errors
+    /// What the control plane says, or its silence.
+    pub async fn publisher(&self) -> Result<&Publisher, Error> {
+        let inner = &self.mesh.inner;
+        let open = || async {
+            let declared: Declared = self.mesh.control("event_types", json!({})).await?;
+            let key = inner.session.event_key().ok_or_else(|| {
+                Error::new(
+                    Kind::InternalError,
+                    "the control plane gave no secret for the ids of events: is it older than this \
+                     program?",
+                )
+            })?;
+            let (types, link) = (Types::new(&declared)?, inner.link.clone());
+            Ok(Publisher::new(link, key, types, &inner.tasks))
+        };
+        inner.publisher.get_or_try_init(open).await
+    }
+}

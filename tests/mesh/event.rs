@@ -1,0 +1,41 @@
+//! Events on a real broker.
+
+mod publish;
+
+use serde_json::Value;
+
+use crate::plane::Plane;
+
+/// A message that a stream keeps.
+pub(crate) struct Stored {
+    pub(crate) subject: String,
+    pub(crate) headers: String,
+    pub(crate) event: Value,
+}
+
+/// The messages of a stream from the first to the last, read behind everybody's back.
+pub(crate) async fn stored(plane: &Plane, stream: &str) -> Vec<Stored> {
+    let mut all = Vec::new();
+    let mut next = 1;
+    loop {
+        let asked = format!(r#"{{"seq":{next},"next_by_subj":">"}}"#);
+        let to = format!("$JS.API.STREAM.MSG.GET.{stream}");
+        let answer = plane.keeper.ask(&to, &asked).await.expect("the broker");
+        let answer: Value = serde_json::from_slice(&answer.payload).expect("JSON");
+        let Some(message) = answer.get("message") else {
+            return all;
+        };
+        let text = |name: &str| {
+            let text = message[name].as_str().unwrap_or_default();
+            data_encoding::BASE64
+                .decode(text.as_bytes())
+                .expect("base64")
+        };
+        all.push(Stored {
+            subject: message["subject"].as_str().expect("a subject").to_owned(),
+            headers: String::from_utf8(text("hdrs")).expect("headers are ASCII"),
+            event: serde_json::from_slice(&text("data")).expect("an event"),
+        });
+        next = message["seq"].as_u64().expect("a number") + 1;
+    }
+}
