@@ -8,6 +8,7 @@ pub mod bare;
 pub mod connect;
 mod delivery;
 pub mod fault;
+pub mod follow;
 mod inbox;
 pub mod keep;
 mod link;

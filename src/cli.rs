@@ -61,7 +61,11 @@ pub(crate) fn main(args: impl Iterator<Item = OsString>) -> ExitCode {
 fn run(cli: Cli, env: Env) -> Exit {
     let Globals { output, quiet, .. } = cli.globals;
     let printer = Printer::process(output, quiet, &env);
-    let mut invocation = Invocation::new(printer, env, cli.globals);
+    let mut globals = cli.globals;
+    if matches!(&cli.command, Command::Events(args) if args.takes_data()) {
+        globals.data = None;
+    }
+    let mut invocation = Invocation::new(printer, env, globals);
     let done = start_log(&invocation, &cli.command)
         .and_then(|()| runtime())
         .and_then(|runtime| {

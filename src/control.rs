@@ -17,6 +17,7 @@ mod file;
 mod keys;
 mod kick;
 mod leases;
+mod readers;
 mod registry;
 pub mod roles;
 pub mod service;
@@ -34,6 +35,7 @@ use self::{
     connect::Wire,
     events::Events,
     keys::seed,
+    readers::Readers,
     service::{Desk, tools as tool},
     store::Bucket,
     trust::Watches,
@@ -203,6 +205,7 @@ async fn begin(options: Options, tasks: &Tasks) -> Result<Desk, Error> {
     )
     .await?;
     let registry = Registry::start(beats, bucket(names::SERVERS).await?, tasks).await?;
+    let readers = Readers::new(store.clone());
     let changes = Changes::start(registry.servers(), store.clone(), tasks);
     let watches = Watches::start(&tokens, key, store, tasks);
     let kicks = match &options.accounts {
@@ -220,6 +223,7 @@ async fn begin(options: Options, tasks: &Tasks) -> Result<Desk, Error> {
         watches,
         changes,
         events,
+        readers,
         registry,
         kicks,
         tools: tool::Tools::new(),

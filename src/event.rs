@@ -9,6 +9,7 @@ mod envelope;
 mod key;
 mod kind;
 mod publisher;
+mod wish;
 
 pub use self::{
     catalogue::EventData,
@@ -17,4 +18,5 @@ pub use self::{
     key::EventKey,
     kind::{Domain, EventType, KindError, STREAMS},
     publisher::{Published, Publisher, Receipt},
+    wish::{From, Open, Opened, PATTERNS_MAX, Wish, domains_of},
 };

@@ -23,6 +23,7 @@ mod guest;
 mod result;
 mod servers;
 mod session;
+mod tail;
 mod trust;
 
 use std::{sync::Arc, time::Duration};
@@ -40,6 +41,7 @@ pub use self::{
     guest::{Guest, Guests},
     result::{Answer, ToolResult},
     servers::Servers,
+    tail::{Begin, Stored, Tail, Told},
 };
 use crate::{
     access::{Trust, exchange::Held},

@@ -93,7 +93,7 @@ pub(crate) enum Command {
     Tools(tools::Args),
     /// Say what a tool does, what it takes, and how it is called
     Describe(describe::Args),
-    /// Publish events
+    /// Publish and follow events
     #[command(alias = "event")]
     Events(events::Args),
     /// Issue, revoke, list and inspect tokens

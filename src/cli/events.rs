@@ -1,15 +1,17 @@
-//! `weft events`: publish what happened.
+//! `weft events`: publish what happened, and follow it.
 
 pub(super) mod publish;
+pub(super) mod tail;
 
 use super::{exit::Exit, failure::Failure, invocation::Invocation};
 
 const EXAMPLES: &str = "\
 EXAMPLES
   weft events publish task.completed --data '{\"taskId\": \"t-17\"}'
-  weft events publish research.completed --data @found.json --corr report-7";
+  weft events publish research.completed --data @found.json --corr report-7
+  weft events tail --type 'task.*' --since 5m";
 
-/// Publish events
+/// Publish and follow events
 #[derive(clap::Args)]
 #[command(before_help = EXAMPLES, arg_required_else_help = true, disable_help_subcommand = true)]
 pub(super) struct Args {
@@ -17,14 +19,24 @@ pub(super) struct Args {
     command: Command,
 }
 
+impl Args {
+    /// Whether `--data` is what happened, and not the folder of the mesh.
+    pub(super) const fn takes_data(&self) -> bool {
+        matches!(self.command, Command::Publish(_))
+    }
+}
+
 #[derive(clap::Subcommand)]
 enum Command {
     /// Publish an event, and say where it is stored
     Publish(publish::Args),
+    /// Print events as they are published, with those before them where asked for
+    Tail(tail::Args),
 }
 
 pub(super) async fn run(args: &Args, to: &mut Invocation) -> Result<Exit, Failure> {
     match &args.command {
         Command::Publish(args) => publish::run(args, to).await,
+        Command::Tail(args) => tail::run(args, to).await,
     }
 }

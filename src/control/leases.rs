@@ -119,7 +119,7 @@ impl<T> Asking<T> {
 }
 
 /// Checks the number of a delivery: it must be hard to guess.
-fn check(deliver: &str) -> Result<(), Error> {
+pub(super) fn check(deliver: &str) -> Result<(), Error> {
     let base32 = |b: u8| b.is_ascii_lowercase() || (b'2'..=b'7').contains(&b);
     if (26..=32).contains(&deliver.len()) && deliver.bytes().all(base32) {
         return Ok(());

@@ -125,6 +125,9 @@ impl Lists {
                 "weft.v1.req.{me}.weft.>",
                 "weft.v1.trc.{me}",
                 "weft.v1.prb.{me}",
+                // A reader of events says that it goes on. Who says so for another lets the
+                // broker send him a little sooner, and no more.
+                "$JS.FC.>",
             ],
         );
         self.subscribe(
@@ -262,7 +265,7 @@ mod tests {
             $KV.WEFT_TASK.gh.*  weft.v1.dlq.WEFT_WORK.gh  \
             weft.v1.js.CONSUMER.{MSG.NEXT,INFO}.WEFT_WORK.gh  $JS.ACK.WEFT_WORK.gh.>  \
             weft.v1.js.DIRECT.GET.KV_WEFT_TASK.$KV.WEFT_TASK.gh.*  weft.v1.srv.>  \
-            weft.v1.prb.gh");
+            weft.v1.prb.gh  $JS.FC.>");
         let subscribe = set("weft.v1.req.*.gh.> weft  weft.v1.ins.*.gh.>  \
             weft.v1.ctl.*.gh.cancel  weft.v1.rep.gh.>  weft.v1.inb.gh.>  weft.v1.dlv.gh.>  \
             $SRV.{PING,INFO,STATS}  $SRV.{PING,INFO,STATS}.gh  $SRV.{PING,INFO,STATS}.gh.*");
@@ -281,7 +284,7 @@ mod tests {
             weft.v1.ins.alice.gh.*.tools.call.list_issues  \
             weft.v1.req.alice.gh.{server.discover,tools.list}._  weft.v1.ctl.alice.gh.cancel  \
             weft.v1.wrk.alice.gh.list_issues  weft.v1.req.alice.weft.>  \
-            weft.v1.evt.alice.task.>  weft.v1.trc.alice  weft.v1.prb.alice");
+            weft.v1.evt.alice.task.>  weft.v1.trc.alice  weft.v1.prb.alice  $JS.FC.>");
         let subscribe = set(
             "weft.v1.rep.alice.>  weft.v1.inb.alice.>  weft.v1.dlv.alice.>  \
             weft.v1.ntf.gh.>",
@@ -296,7 +299,7 @@ mod tests {
         let publish = set(
             "weft.v1.req.>  weft.v1.ins.>  weft.v1.ctl.>  weft.v1.wrk.>  \
             weft.v1.evt.>  weft.v1.aud.gateway.*  weft.v1.trc.gateway  weft.v1.hb.gateway.*  \
-            weft.v1.prb.gateway  weft.v1.req.gateway.weft.>",
+            weft.v1.prb.gateway  weft.v1.req.gateway.weft.>  $JS.FC.>",
         );
         assert_eq!(gateway.publish, publish);
         assert_eq!(
@@ -306,7 +309,7 @@ mod tests {
         let ops = of("ops", Role::Operator, &["admin:mesh/tokens"]);
         assert_eq!(
             ops.publish,
-            set("weft.v1.req.ops.weft.>  $SRV.>  weft.v1.trc.ops  weft.v1.prb.ops")
+            set("weft.v1.req.ops.weft.>  $SRV.>  weft.v1.trc.ops  weft.v1.prb.ops  $JS.FC.>")
         );
         assert_eq!(
             ops.subscribe,
@@ -378,6 +381,7 @@ mod tests {
                     ["weft", "v1", "req" | "ins" | "ctl" | "wrk" | "evt" | "aud" | "trc" | "hb" | "ntf" | "prb", ..] =>
                         prop_assert_eq!(tokens[3], "me", "{}", line),
                     ["$KV", "WEFT_TASK", who, ..] => prop_assert_eq!(who, "me"),
+                    ["$JS", "FC", ..] => {}
                     ["$JS", "ACK", ..] => prop_assert_eq!(tokens[3], "me"),
                     _ => prop_assert_eq!(line.as_str(), "$SRV.>"),
                 }

@@ -1,6 +1,7 @@
 //! The MCP server `weft`: the control plane as tools, called, checked and audited like any other.
 
 mod access;
+mod events;
 mod reply;
 mod servers;
 pub mod shapes;
@@ -11,7 +12,10 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::{changes::Changes, events::Events, registry::Registry, tokens::Tokens, trust::Watches};
+use super::{
+    changes::Changes, events::Events, readers::Readers, registry::Registry, tokens::Tokens,
+    trust::Watches,
+};
 use crate::{
     call::{Call, Principal, SharedService, service::answer},
     error::{Error, Kind, Origin},
@@ -27,6 +31,7 @@ pub(super) struct Desk {
     pub(super) watches: Watches,
     pub(super) changes: Changes,
     pub(super) events: Events,
+    pub(super) readers: Readers,
     pub(super) registry: Registry,
     pub(super) kicks: Option<super::connect::Wire>,
     pub(super) tools: Tools,
@@ -127,6 +132,7 @@ impl Desk {
             tools::TRUST_OPEN => self.trust_open(by, tools::typed(arguments)?).await,
             tools::SERVER_WATCH => self.server_watch(by, tools::typed(arguments)?).await,
             tools::EVENT_TYPES => Ok(Outcome::new(self.events.declared())),
+            tools::EVENT_OPEN => self.event_open(by, tools::typed(arguments)?).await,
             tools::SERVER_LIST => Ok(self.server_list(by)),
             tools::SERVER_GET => self.server_get(by, &tools::typed(arguments)?),
             tools::ACCESS_CHECK => self.access_check(by, &tools::typed(arguments)?),

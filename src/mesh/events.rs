@@ -13,10 +13,10 @@
 
 use serde_json::json;
 
-use super::Mesh;
+use super::{Begin, Mesh, Tail};
 use crate::{
     error::{Error, Kind},
-    event::{Declared, Event, Published, Publisher, Receipt, Types},
+    event::{Declared, Event, Published, Publisher, Receipt, Types, Wish},
 };
 
 /// The events of the mesh, for one member. A cheap handle.
@@ -44,6 +44,15 @@ impl Events {
     /// As [`Publisher::begin`]; at the first event also what the control plane says.
     pub async fn begin(&self, event: Event) -> Result<Receipt, Error> {
         self.publisher().await?.begin(event).await
+    }
+
+    /// Follows events: each stream from where `begin` has it, or from now.
+    ///
+    /// # Errors
+    /// `INVALID_PARAMS` where the wish is none, `ACCESS_DENIED` where this member may not see all of
+    /// it, and what kept the control plane from answering.
+    pub async fn tail(&self, wish: Wish, begin: &[Begin]) -> Result<Tail, Error> {
+        Tail::open(&self.mesh, wish, begin).await
     }
 
     /// The publisher, for limits of one's own. It knows the declared domains of when it was first

@@ -1,6 +1,7 @@
 //! Events on a real broker.
 
 mod publish;
+mod tail;
 
 use serde_json::Value;
 

@@ -81,8 +81,12 @@ async fn token(stage: &Stage, up: &Up, name: &str, permission: &str) -> PathBuf 
 /// A program that joins by itself.
 fn command(stage: &Stage, program: &Path, token: &Path) -> Command {
     let context = stage.context().expect("a mesh runs here");
-    let mut command = Command::new(program);
+    // Whoever starts the tests in the background of a shell has them ignore Ctrl-C, and all that
+    // they start: Python then takes no notice of it.
+    let mut command = Command::new("env");
     command
+        .arg("--default-signal=INT")
+        .arg(program)
         .env("WEFT_NATS_URL", context["natsUrl"].as_str().expect("a URL"))
         .env("WEFT_TOKEN_FILE", token)
         .env_remove("WEFT_TOKEN")

@@ -1,6 +1,6 @@
 //! Help is part of the product: it begins with examples, and every example can be typed.
 
-use clap::{Command as Clap, CommandFactory as _};
+use clap::{Command as Clap, CommandFactory as _, Parser as _};
 
 use super::Cli;
 
@@ -147,7 +147,7 @@ fn the_first_help() {
       servers      List the servers of the mesh, and how each is
       tools        List tools, of one server or of all
       describe     Say what a tool does, what it takes, and how it is called
-      events       Publish events
+      events       Publish and follow events
       token        Issue, revoke, list and inspect tokens
       access       Ask who may do what
       connect      Write down for an MCP client how it reaches this mesh
@@ -227,4 +227,19 @@ fn the_help_of_call() {
     Exit status: 0 ok, 3 not permitted, 4 no such server or no mesh, 5 the tool said error, no such
     tool or bad arguments, 6 timeout, 8 too much work.
     "###);
+}
+
+#[test]
+fn the_data_of_an_event_is_not_the_folder_of_the_mesh() {
+    use crate::cli::args::Command;
+    let words = ["weft", "events", "publish", "a.b", "--data", "{}"];
+    let published = Cli::try_parse_from(words).expect("it can be typed");
+    assert!(matches!(&published.command, Command::Events(args) if args.takes_data()));
+    let words = ["weft", "events", "tail", "--data", "folder"];
+    let followed = Cli::try_parse_from(words).expect("it can be typed");
+    assert!(matches!(&followed.command, Command::Events(args) if !args.takes_data()));
+    assert_eq!(
+        followed.globals.data.as_deref(),
+        Some(std::path::Path::new("folder"))
+    );
 }

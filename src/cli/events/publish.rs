@@ -1,6 +1,6 @@
 //! `weft events publish`: one event, reported when it is stored.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -40,9 +40,11 @@ pub(in crate::cli) struct Args {
     /// What happened: a domain and more, with dots between: task.created
     #[arg(value_name = "TYPE")]
     kind: String,
-    /// What else there is to say: JSON, a file with JSON in it, or standard input (`-`)
+    /// What else there is to say: JSON, a file with JSON in it, or standard input (`-`). The data
+    /// folder of the mesh is said by WEFT_DATA here
+    // Of the same type as the folder that every command has under this name: see `events::Args::takes_data`.
     #[arg(long, value_name = "JSON|@FILE|-", allow_hyphen_values = true)]
-    data: String,
+    data: PathBuf,
     /// What it is part of: 1 to 64 of A-Z, a-z, 0-9, `_`, `-` and `.`
     #[arg(long, value_name = "ID")]
     corr: Option<String>,
@@ -110,7 +112,9 @@ pub(super) async fn run(args: &Args, to: &mut Invocation) -> Result<Exit, Failur
 
 impl Args {
     fn event(&self) -> Result<Event, Failure> {
-        let data = argument::json("--data", &self.data).map_err(Failure::usage)?;
+        let data = self.data.to_str();
+        let data = data.ok_or_else(|| Failure::usage("--data: this is no UTF-8"))?;
+        let data = argument::json("--data", data).map_err(Failure::usage)?;
         let mut event = Event::new(self.kind.as_str(), data);
         if let Some(id) = &self.id {
             event = event.with_id(id.as_str());

@@ -10,7 +10,7 @@ use crate::{
     access::exchange::{Deliver, Exchange, Exchanged},
     control::tokens::invalid,
     error::{Error, Kind},
-    event::Declared,
+    event::{Declared, Open, Opened},
 };
 
 /// Gives a call token for the proof of a connect token.
@@ -29,6 +29,8 @@ pub const TRUST_OPEN: &str = "trust_open";
 pub const SERVER_WATCH: &str = "server_watch";
 /// Says which domains and types of events are declared.
 pub const EVENT_TYPES: &str = "event_types";
+/// Has a stream push its events to a reader.
+pub const EVENT_OPEN: &str = "event_open";
 /// Lists servers.
 pub const SERVER_LIST: &str = "server_list";
 /// Shows one server.
@@ -57,6 +59,29 @@ pub struct ToolDefinition {
 /// Every tool, as data.
 #[must_use]
 pub fn definitions() -> Vec<ToolDefinition> {
+    let mut all = of_access();
+    all.extend(of_events());
+    all
+}
+
+fn of_events() -> Vec<ToolDefinition> {
+    vec![
+        define::<shapes::Nothing, Declared>(
+            EVENT_TYPES,
+            "Which events there may be",
+            "Lists the domains and the types of events that the deployment declares beyond Weft's own catalogue, each type with the JSON Schema of its data.",
+            true,
+        ),
+        define::<Open, Opened>(
+            EVENT_OPEN,
+            "Read a stream of events",
+            "Has a stream push its events to weft.v1.dlv.{caller}.{deliver}, from where the caller says; one reader a stream. Needs subscribe:events/{source}/{type} for all that is asked for.",
+            true,
+        ),
+    ]
+}
+
+fn of_access() -> Vec<ToolDefinition> {
     use shapes as s;
     vec![
         define::<Exchange, Exchanged>(
@@ -93,12 +118,6 @@ pub fn definitions() -> Vec<ToolDefinition> {
             TRUST_OPEN,
             "Watch trust",
             "Sends signed snapshots of keys and revocations to weft.v1.dlv.{caller}.{deliver}: at once, at each change, every 5 s. Needs no call token.",
-            true,
-        ),
-        define::<s::Nothing, Declared>(
-            EVENT_TYPES,
-            "Which events there may be",
-            "Lists the domains and the types of events that the deployment declares beyond Weft's own catalogue, each type with the JSON Schema of its data.",
             true,
         ),
         define::<s::Nothing, s::ServerPage>(

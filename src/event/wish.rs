@@ -1,0 +1,314 @@
+//! Which events a reader wants: by type and by source, as patterns, and from where.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    envelope::{Event, invalid},
+    kind::{EventType, STREAMS},
+};
+use crate::{
+    call::{Permissions, permission::Pattern},
+    error::{Error, Kind},
+    name::{Identity, store},
+};
+
+/// Patterns of one wish.
+pub const PATTERNS_MAX: usize = 16;
+
+/// Which events.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Wish {
+    /// Their types: `task.created`, `task.*`, `task.cre*`, `*`; one of them has to match. None:
+    /// all. 16 at most.
+    pub types: Vec<String>,
+    /// Who published them. None: anybody.
+    pub source: Option<Identity>,
+}
+
+/// Where a reader begins.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum From {
+    /// With what is published from now on.
+    #[default]
+    Now,
+    /// With the first event that the stream still has.
+    Start,
+    /// With this number of the stream.
+    Sequence(u64),
+    /// With what was stored at this time or later, milliseconds since 1970.
+    Time(u64),
+}
+
+/// Which events of which stream, and where they are to be pushed to.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Open {
+    /// The `{n}` of `weft.v1.dlv.{caller}.{n}`: 26 to 32 of `a-z 2-7`, at least 128 random bits,
+    /// told to nobody else. Subscribe to it first.
+    pub deliver: String,
+    /// The stream: `WEFT_TASKS`.
+    pub stream: String,
+    /// Which events of it.
+    #[serde(default)]
+    pub wish: Wish,
+    /// Where to begin.
+    #[serde(default)]
+    pub from: From,
+}
+
+/// A stream pushes, and what it holds.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Opened {
+    /// The number of its first event.
+    pub first: u64,
+    /// The number of its last event.
+    pub last: u64,
+    /// How many events it has; fewer than the numbers between the two say where some are missing.
+    pub events: u64,
+    /// How many of them are sent before the first new one.
+    pub pending: u64,
+}
+
+/// What a pattern of types is to a stream: the whole parts that it begins with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Types {
+    All,
+    /// `task.`
+    Below(String),
+    One(EventType),
+}
+
+impl Types {
+    fn read(pattern: &str) -> Result<Self, Error> {
+        let none = || {
+            invalid(format!(
+                "`{}` is no pattern of types: `task.created`, `task.*`, `task.cre*` or `*`",
+                pattern.chars().take(80).collect::<String>()
+            ))
+        };
+        match Pattern::new(pattern) {
+            Pattern::All => Ok(Self::All),
+            Pattern::Exact(exact) => EventType::new(&exact).map(Self::One).map_err(|_| none()),
+            Pattern::Prefix(prefix) => match prefix.rsplit_once('.') {
+                // What is cut is not seen by the broker: it lets a little more pass.
+                Some((whole, _)) if EventType::new(&format!("{whole}.x")).is_ok() => {
+                    Ok(Self::Below(format!("{whole}.")))
+                }
+                Some(_) => Err(none()),
+                None => Ok(Self::All),
+            },
+        }
+    }
+
+    fn domain(&self) -> Option<&str> {
+        match self {
+            Self::All => None,
+            Self::Below(prefix) => prefix.split('.').next(),
+            Self::One(kind) => Some(kind.domain()),
+        }
+    }
+
+    /// What a permission must cover, for one that covers it covers all of these.
+    fn widest(&self) -> &str {
+        match self {
+            Self::All => "",
+            Self::Below(prefix) => prefix,
+            Self::One(kind) => kind.as_str(),
+        }
+    }
+}
+
+impl Wish {
+    /// Whether this event is one of them: the broker's filters let a little more pass.
+    #[must_use]
+    pub fn wants(&self, event: &Event) -> bool {
+        let kind = [event.kind.as_str()];
+        let by_type = self.types.is_empty()
+            || (self.types.iter()).any(|pattern| Pattern::new(pattern).matches(&kind));
+        by_type && (self.source.is_none() || self.source == event.source)
+    }
+
+    /// The domains that it is about; nothing where it is about all.
+    ///
+    /// # Errors
+    /// `INVALID_PARAMS` where a pattern is none.
+    pub fn domains(&self) -> Result<Option<Vec<String>>, Error> {
+        let domain = |types: &Types| types.domain().map(str::to_owned);
+        Ok(self.read()?.iter().map(domain).collect())
+    }
+
+    /// What the stream is to be asked for: the subjects of the events in these domains, as far as
+    /// this reader may see all of them.
+    ///
+    /// # Errors
+    /// `INVALID_PARAMS` where a pattern is none, `ACCESS_DENIED` with the permission that is
+    /// missing.
+    pub fn filters(&self, domains: &[&str], may: &Permissions) -> Result<Vec<String>, Error> {
+        let source = self.source.as_ref().map_or("*", Identity::as_str);
+        let mut filters = Vec::new();
+        for types in self.read()? {
+            self.permit(&types, may)?;
+            let known = |domain: &&&str| types.domain().is_none_or(|own| own == **domain);
+            for domain in domains.iter().filter(known) {
+                filters.push(match &types {
+                    Types::All => format!("{}.{source}.{domain}.>", store::EVENTS),
+                    Types::Below(prefix) => format!("{}.{source}.{prefix}>", store::EVENTS),
+                    Types::One(kind) => format!("{}.{source}.{kind}", store::EVENTS),
+                });
+            }
+        }
+        Ok(without_overlaps(filters))
+    }
+
+    fn read(&self) -> Result<Vec<Types>, Error> {
+        if self.types.len() > PATTERNS_MAX {
+            let said = format!("a reader has at most {PATTERNS_MAX} patterns of types");
+            return Err(invalid(said));
+        }
+        match &self.types[..] {
+            [] => Ok(vec![Types::All]),
+            all => all.iter().map(|pattern| Types::read(pattern)).collect(),
+        }
+    }
+
+    /// A permission for `*` as source is one for every source.
+    fn permit(&self, types: &Types, may: &Permissions) -> Result<(), Error> {
+        let covers = |source: &str| {
+            may.iter().any(|permission| {
+                let widest = format!("events/{source}/{}", types.widest());
+                let target = match (&permission.target, types) {
+                    (Pattern::All, _) => true,
+                    (Pattern::Prefix(prefix), _) => widest.starts_with(prefix.as_str()),
+                    (Pattern::Exact(exact), Types::One(_)) => *exact == widest,
+                    (Pattern::Exact(_), _) => false,
+                };
+                target && permission.action.matches(&["subscribe"])
+            })
+        };
+        let source = self.source.as_ref().map_or("*", Identity::as_str);
+        if covers("*") || covers(source) {
+            return Ok(());
+        }
+        let star = if matches!(types, Types::One(_)) {
+            ""
+        } else {
+            "*"
+        };
+        let needs = format!("subscribe:events/{source}/{}{star}", types.widest());
+        Err(Error::new(
+            Kind::AccessDenied,
+            format!("these events need the permission `{needs}`; --type and --source ask for less"),
+        )
+        .with("needs", needs))
+    }
+}
+
+/// A stream takes no two filters of which one lets pass what the other does.
+fn without_overlaps(mut filters: Vec<String>) -> Vec<String> {
+    filters.sort_by_key(String::len);
+    let mut kept: Vec<String> = Vec::new();
+    for filter in filters {
+        let covered = kept.iter().any(|wider| {
+            let prefix = wider.strip_suffix('>');
+            *wider == filter || prefix.is_some_and(|prefix| filter.starts_with(prefix))
+        });
+        if !covered {
+            kept.push(filter);
+        }
+    }
+    kept
+}
+
+/// The domains of a stream, of those declared too.
+#[must_use]
+pub fn domains_of<'a>(stream: &str, declared: &'a [super::Domain]) -> Vec<&'a str> {
+    if let Some((_, domains)) = STREAMS.iter().find(|(name, _)| *name == stream) {
+        return domains.to_vec();
+    }
+    let own = declared.iter().filter(|domain| domain.stream() == stream);
+    own.map(super::Domain::as_str).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn wish(types: &[&str], source: Option<&str>) -> Wish {
+        Wish {
+            types: types.iter().map(|text| (*text).to_owned()).collect(),
+            source: source.map(|name| Identity::new(name).expect("a name")),
+        }
+    }
+
+    fn filters(types: &[&str], source: Option<&str>, may: &[&str]) -> Result<Vec<String>, String> {
+        let may = Permissions::parse(may).expect("permissions");
+        let filters = wish(types, source).filters(&["task", "pipeline"], &may);
+        filters.map_err(|error| error.message().to_owned())
+    }
+
+    #[test]
+    fn a_wish_becomes_filters_of_a_stream() {
+        let all = |types: &[&str], source| filters(types, source, &["*"]).expect("permitted");
+        assert_eq!(
+            all(&[], None),
+            ["weft.v1.evt.*.task.>", "weft.v1.evt.*.pipeline.>"]
+        );
+        assert_eq!(all(&["task.*"], Some("al")), ["weft.v1.evt.al.task.>"]);
+        assert_eq!(
+            all(&["task.cre*", "task.created"], None),
+            ["weft.v1.evt.*.task.>"]
+        );
+        assert_eq!(all(&["task.a.b*"], None), ["weft.v1.evt.*.task.a.>"]);
+        assert_eq!(
+            all(&["task.created", "task.failed"], None),
+            ["weft.v1.evt.*.task.failed", "weft.v1.evt.*.task.created"]
+        );
+        assert!(all(&["research.*"], None).is_empty(), "another stream's");
+        for bad in ["", "task", ".*", "task.>", "ta sk.*", "Task.*"] {
+            assert!(filters(&[bad], None, &["*"]).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn nobody_follows_more_than_he_may() {
+        let may = [
+            "subscribe:events/al/task.*",
+            "subscribe:events/*/task.created",
+        ];
+        assert!(filters(&["task.*"], Some("al"), &may).is_ok());
+        assert!(filters(&["task.failed"], Some("al"), &may).is_ok());
+        assert!(filters(&["task.created"], None, &may).is_ok());
+        assert!(filters(&["task.created"], Some("bob"), &may).is_ok());
+        for (types, source) in [
+            (&["task.*"][..], None),
+            (&["task.*"][..], Some("bob")),
+            (&["task.failed"][..], Some("bob")),
+            (&["task.created", "task.failed"][..], None),
+            (&[][..], Some("al")),
+            (&["*"][..], None),
+        ] {
+            let said = filters(types, source, &may).expect_err("denied");
+            assert!(said.contains("subscribe:events/"), "{said}");
+        }
+        let partly = ["subscribe:events/al*"];
+        assert!(filters(&["task.*"], Some("alice"), &partly).is_ok());
+        assert!(filters(&["task.*"], None, &partly).is_err());
+        assert!(filters(&["task.*"], Some("al"), &["publish:events/al/task.*"]).is_err());
+    }
+
+    #[test]
+    fn a_reader_sorts_out_what_the_broker_let_pass() {
+        let mut event = Event::new("task.created", json!({}));
+        event.source = Identity::new("al").ok();
+        assert!(wish(&["task.cre*"], None).wants(&event));
+        assert!(!wish(&["task.cro*"], None).wants(&event));
+        assert!(wish(&[], Some("al")).wants(&event));
+        assert!(!wish(&[], Some("bob")).wants(&event));
+    }
+}
