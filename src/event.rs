@@ -18,5 +18,5 @@ pub use self::{
     key::EventKey,
     kind::{Domain, EventType, KindError, STREAMS},
     publisher::{Published, Publisher, Receipt},
-    wish::{From, Open, Opened, PATTERNS_MAX, Wish, domains_of},
+    wish::{From, Open, Opened, PATTERNS_MAX, Sieve, Wish, domains_of},
 };

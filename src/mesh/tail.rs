@@ -17,7 +17,7 @@ use super::Mesh;
 use crate::{
     bus::follow::{Following, Sent},
     error::{Error, Kind},
-    event::{Declared, Domain, Event, From, Open, Opened, STREAMS, Wish},
+    event::{Declared, Domain, Event, From, Open, Opened, STREAMS, Sieve, Wish},
     name::subject,
     spawn::Failure,
 };
@@ -115,6 +115,7 @@ impl Tail {
             let begin = begin.map_or(From::Now, |begin| begin.from);
             let reader = Reader {
                 mesh: mesh.clone(),
+                sieve: wish.sieve(),
                 wish: wish.clone(),
                 stream,
             };
@@ -231,6 +232,7 @@ fn streams(wish: &Wish, declared: &[Domain]) -> Result<Vec<String>, Error> {
 struct Reader {
     mesh: Mesh,
     wish: Wish,
+    sieve: Sieve,
     stream: String,
 }
 
@@ -325,7 +327,7 @@ impl Reader {
             None => return Item::Behind(behind),
         };
         let told = match read {
-            Ok(event) if !self.wish.wants(&event) => return Item::Behind(behind),
+            Ok(event) if !self.sieve.wants(&event) => return Item::Behind(behind),
             Ok(event) => Told::Event(Box::new(Stored {
                 event,
                 stream: self.stream.clone(),
