@@ -16,7 +16,7 @@ pub use self::{
     declared::{DOMAINS_MAX, Declared, Types},
     envelope::{BYTES_MAX, Event},
     key::EventKey,
-    kind::{Domain, EventType, KindError, STREAMS},
+    kind::{Domain, EventType, STREAMS},
     publisher::{Published, Publisher, Receipt},
     wish::{From, Open, Opened, PATTERNS_MAX, Sieve, Wish, domains_of},
 };

@@ -5,6 +5,8 @@ use std::{borrow::Borrow, fmt, str::FromStr, sync::Arc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::name::id::checked;
+
 /// A type has so many parts at most.
 const PARTS_MAX: usize = 8;
 /// And so many bytes.
@@ -12,45 +14,16 @@ const BYTES_MAX: usize = 128;
 /// A domain has so many bytes at most.
 const DOMAIN_MAX: usize = 32;
 
-/// Text that is no type of an event, or no domain.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum KindError {
-    /// It can't be a type.
-    #[error(
-        "`{0}` is no type of an event: a domain (a-z, 0-9, -, a letter first) and 1 to 7 more parts \
-         of A-Z, a-z, 0-9, _ and -, with dots between them, 128 bytes at most, such as `task.created`"
-    )]
-    Type(String),
-    /// It can't be a domain.
-    #[error("`{0}` is no domain: 1 to 32 of a-z, 0-9 and -, a letter first")]
-    Domain(String),
-}
-
-/// The type of an event: `task.created`.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
-#[serde(try_from = "String", into = "String")]
-#[schemars(with = "String")]
-pub struct EventType(Arc<str>);
+checked!(
+    /// The type of an event: `task.created`.
+    EventType,
+    "type of an event",
+    "a domain (a-z, 0-9, -, a letter first) and 1 to 7 more parts of A-Z, a-z, 0-9, _ and -, with \
+     dots between them, 128 bytes at most, such as `task.created`",
+    is_type
+);
 
 impl EventType {
-    /// Checks and takes a type.
-    ///
-    /// # Errors
-    /// [`KindError::Type`].
-    pub fn new(text: &str) -> Result<Self, KindError> {
-        if is_type(text) {
-            Ok(Self(text.into()))
-        } else {
-            Err(KindError::Type(shortened(text)))
-        }
-    }
-
-    /// The type as text.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
     /// What it begins with.
     #[must_use]
     pub fn domain(&self) -> &str {
@@ -70,31 +43,15 @@ fn is_type(text: &str) -> bool {
         && parts.skip(1).all(rest)
 }
 
-/// The domain of an event: which stream keeps it.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
-#[serde(try_from = "String", into = "String")]
-#[schemars(with = "String")]
-pub struct Domain(Arc<str>);
+checked!(
+    /// The domain of an event: which stream keeps it.
+    Domain,
+    "domain",
+    "1 to 32 of a-z, 0-9 and -, a letter first",
+    is_domain
+);
 
 impl Domain {
-    /// Checks and takes a domain.
-    ///
-    /// # Errors
-    /// [`KindError::Domain`].
-    pub fn new(text: &str) -> Result<Self, KindError> {
-        if is_domain(text) {
-            Ok(Self(text.into()))
-        } else {
-            Err(KindError::Domain(shortened(text)))
-        }
-    }
-
-    /// The domain as text.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
     /// The stream that keeps its events.
     #[must_use]
     pub fn stream(&self) -> String {
@@ -123,56 +80,6 @@ pub const STREAMS: [(&str, &[&str]); 5] = [
     ("WEFT_CONTEXT", &["context"]),
     ("WEFT_SYSTEM", &["system", "resource", "server"]),
 ];
-
-macro_rules! text {
-    ($name:ident) => {
-        impl FromStr for $name {
-            type Err = KindError;
-            fn from_str(text: &str) -> Result<Self, KindError> {
-                Self::new(text)
-            }
-        }
-
-        impl TryFrom<String> for $name {
-            type Error = KindError;
-            fn try_from(text: String) -> Result<Self, KindError> {
-                Self::new(&text)
-            }
-        }
-
-        impl From<$name> for String {
-            fn from(text: $name) -> Self {
-                text.0.as_ref().to_owned()
-            }
-        }
-
-        impl Borrow<str> for $name {
-            fn borrow(&self) -> &str {
-                &self.0
-            }
-        }
-
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(&self.0)
-            }
-        }
-
-        impl fmt::Debug for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write!(f, "{:?}", &*self.0)
-            }
-        }
-    };
-}
-
-text!(EventType);
-text!(Domain);
-
-/// What somebody gave, at a length that can be shown.
-fn shortened(text: &str) -> String {
-    text.chars().take(80).collect()
-}
 
 #[cfg(test)]
 mod tests {

@@ -20,7 +20,7 @@ pub struct NameError {
 }
 
 impl NameError {
-    fn new(given: &str, what: &'static str, allowed: &'static str) -> Self {
+    pub(crate) fn new(given: &str, what: &'static str, allowed: &'static str) -> Self {
         Self {
             given: given.chars().take(80).collect(),
             what,
@@ -30,7 +30,7 @@ impl NameError {
 }
 
 /// Declares a newtype over a shared string that is checked when it is made.
-macro_rules! name {
+macro_rules! checked {
     ($(#[$doc:meta])* $name:ident, $what:literal, $allowed:literal, $check:expr) => {
         $(#[$doc])*
         #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
@@ -42,13 +42,13 @@ macro_rules! name {
             /// Checks and takes a name.
             ///
             /// # Errors
-            /// [`NameError`] says what is allowed.
-            pub fn new(name: &str) -> Result<Self, NameError> {
+            /// An error that says what is allowed.
+            pub fn new(name: &str) -> Result<Self, $crate::name::id::NameError> {
                 let check: fn(&str) -> bool = $check;
                 if check(name) {
                     Ok(Self(name.into()))
                 } else {
-                    Err(NameError::new(name, $what, $allowed))
+                    Err($crate::name::id::NameError::new(name, $what, $allowed))
                 }
             }
 
@@ -60,15 +60,15 @@ macro_rules! name {
         }
 
         impl FromStr for $name {
-            type Err = NameError;
-            fn from_str(name: &str) -> Result<Self, NameError> {
+            type Err = $crate::name::id::NameError;
+            fn from_str(name: &str) -> Result<Self, $crate::name::id::NameError> {
                 Self::new(name)
             }
         }
 
         impl TryFrom<String> for $name {
-            type Error = NameError;
-            fn try_from(name: String) -> Result<Self, NameError> {
+            type Error = $crate::name::id::NameError;
+            fn try_from(name: String) -> Result<Self, $crate::name::id::NameError> {
                 Self::new(&name)
             }
         }
@@ -99,7 +99,9 @@ macro_rules! name {
     };
 }
 
-name!(
+pub(crate) use checked;
+
+checked!(
     /// The name of an MCP server on the mesh: 1 to 63 of `a-z 0-9 -`.
     ServerName,
     "server name",
@@ -110,7 +112,7 @@ name!(
             .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
 );
 
-name!(
+checked!(
     /// Who calls: the subject of a token. 1 to 63 of `A-Z a-z 0-9 _ -`, and not `_` alone.
     Identity,
     "identity",
@@ -122,7 +124,7 @@ name!(
             .all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
 );
 
-name!(
+checked!(
     /// One connection of an identity: made anew each time one is built.
     Connection,
     "connection id",
@@ -130,7 +132,7 @@ name!(
     |name| is_random(name)
 );
 
-name!(
+checked!(
     /// One running adapter of a server.
     Instance,
     "instance id",
