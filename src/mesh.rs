@@ -327,8 +327,10 @@ impl Mesh {
         &self.inner.tools
     }
 
-    /// Leaves: stops what runs in the background, at most two seconds.
+    /// Leaves: lets what was said arrive and stops what runs in the background, each at most two
+    /// seconds.
     pub async fn close(self) {
+        self.inner.link.settle().await;
         if !self.inner.tasks.stop(Duration::from_secs(2)).await {
             tracing::debug!("the mesh was left before all of its tasks ended");
         }

@@ -8,41 +8,44 @@ use crate::{
     spawn::{Failure, Tasks},
 };
 
-/// Says every few seconds that `server` is there in name alone, and why.
+/// Says every few seconds that `server` is there in name alone, and why; in the end, goodbye.
 pub(super) fn announce(link: &Link, server: ServerName, problem: String, tasks: &Tasks) {
     let (link, stop) = (link.clone(), tasks.stopping());
-    let since = now_ms();
-    let instance = Instance::random();
+    let told = Heartbeat {
+        server,
+        instance: Instance::random(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        state: State::Unhealthy,
+        since: now_ms(),
+        sent_at: 0,
+        transport: Transport::Stdio,
+        pid: None,
+        restarts: 0,
+        revision: None,
+        server_info: None,
+        capabilities: None,
+        tools: Tools::default(),
+        last_error: Some(problem),
+        host: None,
+    };
     tasks.spawn("broken server", Failure::Logged, async move {
         let mut beat = tokio::time::interval(heartbeat::EVERY);
-        loop {
-            tokio::select! {
-                () = stop.cancelled() => return,
-                _ = beat.tick() => {}
-            }
-            let told = Heartbeat {
-                server: server.clone(),
-                instance: instance.clone(),
-                version: env!("CARGO_PKG_VERSION").to_owned(),
-                state: State::Unhealthy,
-                since,
-                sent_at: now_ms(),
-                transport: Transport::Stdio,
-                pid: None,
-                restarts: 0,
-                revision: None,
-                server_info: None,
-                capabilities: None,
-                tools: Tools::default(),
-                last_error: Some(problem.clone()),
-                host: None,
-            };
-            let to = subject::heartbeat(&server, &instance);
-            if let Err(error) = link.publish(to, told.encode().into()).await {
-                tracing::debug!(%server, %error, "a heartbeat was not sent");
-            }
+        while stop.run_until_cancelled(beat.tick()).await.is_some() {
+            say(&link, told.clone()).await;
         }
+        say(&link, told.left()).await;
     });
+}
+
+async fn say(link: &Link, beat: Heartbeat) {
+    let beat = Heartbeat {
+        sent_at: now_ms(),
+        ..beat
+    };
+    let to = subject::heartbeat(&beat.server, &beat.instance);
+    if let Err(error) = link.publish(to, beat.encode().into()).await {
+        tracing::debug!(server = %beat.server, %error, "a heartbeat was not sent");
+    }
 }
 
 fn now_ms() -> u64 {

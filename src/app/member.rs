@@ -259,6 +259,7 @@ impl Place {
         }
         let last = status.borrow().clone();
         self.say(self.heartbeat(&last, None).left()).await;
+        self.mesh.link().settle().await;
     }
 
     /// Opens or closes the door, as the process does or does not answer.

@@ -118,6 +118,18 @@ impl Link {
         self.line()?.send(message).await
     }
 
+    /// Waits until the broker has taken all that was published here, at most two seconds: for the
+    /// last word before a connection is let go. With its last handle the library throws away what
+    /// it has not yet written.
+    pub async fn settle(&self) {
+        let Ok(line) = self.line() else {
+            return;
+        };
+        if let Err(error) = line.probe(&self.identity).await {
+            tracing::debug!(%error, "what was said last may not have arrived");
+        }
+    }
+
     /// The connection of now.
     pub(super) fn line(&self) -> Result<Arc<Line>, Error> {
         let line = Arc::clone(&self.lines.borrow());

@@ -17,7 +17,7 @@ use weftbus::{
 use super::{
     exit::Exit,
     failure::Failure,
-    invocation::{Invocation, interruptible, joined},
+    invocation::{Invocation, joined},
     output::{Format, Printer},
 };
 
@@ -87,7 +87,7 @@ struct Wanted {
 pub(super) async fn run(args: &Args, to: &mut Invocation) -> Result<Exit, Failure> {
     let wanted = args.wanted()?;
     let printer_is_lively = to.printer.is_lively();
-    let work = joined(to, async |mesh, to| {
+    joined(to, async |mesh, to| {
         let ask = args.ask(mesh, &wanted)?;
         let answer = if args.progress || printer_is_lively {
             progress::send(ask, &mut to.printer).await
@@ -99,8 +99,8 @@ pub(super) async fn run(args: &Args, to: &mut Invocation) -> Result<Exit, Failur
             Ok(result) => print(&result, &wanted, &mut to.printer),
             Err(error) => Err(wanted.failed(error, mesh).await),
         }
-    });
-    interruptible(work).await
+    })
+    .await
 }
 
 impl Args {

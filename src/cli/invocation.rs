@@ -1,7 +1,4 @@
 //! One run of a command: what it prints to, what it knows, and how it reaches the mesh.
-
-use std::time::Duration;
-
 use weftbus::{
     app::context::{Flags, Reach},
     config::Env,
@@ -58,26 +55,26 @@ impl Invocation {
     }
 }
 
-/// Joins, does something, and leaves however it went.
+/// Joins, does something, and leaves however it went. Ctrl-C ends it: what was under way is told
+/// that nobody waits for it any more.
 pub(crate) async fn joined<T>(
     to: &mut Invocation,
     work: impl AsyncFnOnce(&Mesh, &mut Invocation) -> Result<T, Failure>,
 ) -> Result<T, Failure> {
-    let mesh = to.mesh().await?;
-    let done = work(&mesh, to).await;
+    let mesh = interruptible(to.mesh()).await?;
+    let done = interruptible(work(&mesh, to)).await;
+    // What was dropped just now has said so; closing lets that arrive.
     mesh.close().await;
     done
 }
 
-/// The work, or its end by Ctrl-C. What was under way is told that nobody waits for it any more.
+/// The work, or its end by Ctrl-C.
 pub(crate) async fn interruptible<T>(
     work: impl Future<Output = Result<T, Failure>>,
 ) -> Result<T, Failure> {
     tokio::select! {
         done = work => done,
         _ = tokio::signal::ctrl_c() => {
-            // What was dropped just now says so to the server; it has a moment to leave.
-            tokio::time::sleep(Duration::from_millis(100)).await;
             let error = weftbus::error::Error::new(Kind::InternalError, "interrupted");
             Err(Failure::told(error, Exit::Interrupted))
         }

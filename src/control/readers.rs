@@ -5,7 +5,7 @@
 
 use std::{
     collections::{HashMap, VecDeque},
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -22,7 +22,7 @@ use super::{
     tokens::invalid,
 };
 use crate::{
-    error::{Error, Kind},
+    error::Error,
     event::{From, Opened},
     name::{Identity, id, subject},
 };
@@ -33,22 +33,39 @@ const GONE_AFTER: Duration = Duration::from_secs(30);
 const HEARTBEAT: Duration = Duration::from_secs(2);
 /// Readers of one identity; one more ends the oldest.
 const OF_ONE_MAX: usize = 64;
-/// Identities whose readers are remembered.
+/// Identities whose readers are remembered; one more, and who opened none for longest is forgotten.
+/// His readers go on, and he may open as many again.
 const IDENTITIES_MAX: usize = 10_000;
 
 /// The readers there are.
 #[derive(Debug)]
 pub(super) struct Readers {
     wire: Wire,
+    known: Mutex<Known>,
+}
+
+/// Who opened which.
+#[derive(Debug, Default)]
+struct Known {
+    of: HashMap<Identity, Own>,
+    /// How many were ever opened.
+    opened: u64,
+}
+
+/// The readers of one identity.
+#[derive(Debug, Default)]
+struct Own {
     /// Stream and consumer of each, the oldest first.
-    open: Mutex<HashMap<Identity, VecDeque<(String, String)>>>,
+    open: VecDeque<(String, String)>,
+    /// Which of all that were ever opened was its last.
+    last: u64,
 }
 
 impl Readers {
     pub(super) fn new(wire: Wire) -> Self {
         Self {
             wire,
-            open: Mutex::default(),
+            known: Mutex::default(),
         }
     }
 
@@ -96,29 +113,15 @@ impl Readers {
         };
         let opened = timeout(REQUEST_MAX * 2, opened);
         let holds = opened.await.map_err(|_| failed("does not answer"))??;
-        if let Some((stream, consumer)) = self.remember(who, stream, name)? {
+        let excess = self.known().remember(who, (stream, name));
+        if let Some((stream, consumer)) = excess {
             self.end(&stream, &consumer).await;
         }
         Ok(holds)
     }
 
-    /// Remembers a reader; gives the one that has to go for it.
-    fn remember(
-        &self,
-        who: &Identity,
-        stream: &str,
-        consumer: String,
-    ) -> Result<Option<(String, String)>, Error> {
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        if open.len() >= IDENTITIES_MAX && !open.contains_key(who) {
-            return Err(Error::new(
-                Kind::ServerOverloaded,
-                format!("{IDENTITIES_MAX} identities read events; that is the limit"),
-            ));
-        }
-        let own = open.entry(who.clone()).or_default();
-        own.push_back((stream.to_owned(), consumer));
-        Ok((own.len() > OF_ONE_MAX).then(|| own.pop_front()).flatten())
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn end(&self, stream: &str, consumer: &str) {
@@ -128,6 +131,29 @@ impl Readers {
         if let Ok(Err(error)) = timeout(REQUEST_MAX, ended).await {
             tracing::debug!(consumer, %error, "an old reader was not there");
         }
+    }
+}
+
+impl Known {
+    /// Remembers a reader; gives the one that has to go for it.
+    fn remember(
+        &mut self,
+        who: &Identity,
+        (stream, consumer): (&str, String),
+    ) -> Option<(String, String)> {
+        if self.of.len() >= IDENTITIES_MAX && !self.of.contains_key(who) {
+            let idle = self.of.iter().min_by_key(|(_, own)| own.last);
+            if let Some(idle) = idle.map(|(who, _)| who.clone()) {
+                self.of.remove(&idle);
+            }
+        }
+        self.opened += 1;
+        let own = self.of.entry(who.clone()).or_default();
+        own.last = self.opened;
+        own.open.push_back((stream.to_owned(), consumer));
+        (own.open.len() > OF_ONE_MAX)
+            .then(|| own.open.pop_front())
+            .flatten()
     }
 }
 
@@ -149,4 +175,38 @@ fn policy(from: From) -> Result<DeliverPolicy, Error> {
             serde_json::from_value(policy).map_err(|_| wrong())?
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_too_many_ends_the_oldest_of_the_same_identity_and_no_other() {
+        let mut known = Known::default();
+        let name = |name: &str| Identity::new(name).expect("a name");
+        for n in 0..OF_ONE_MAX {
+            let reader = ("WEFT_TASKS", format!("r{n}"));
+            assert_eq!(known.remember(&name("one"), reader), None);
+        }
+        let reader = |consumer: &str| ("WEFT_TASKS", consumer.to_owned());
+        assert_eq!(known.remember(&name("other"), reader("x")), None);
+        let excess = known.remember(&name("one"), reader("y"));
+        assert_eq!(excess, Some(("WEFT_TASKS".to_owned(), "r0".to_owned())));
+    }
+
+    #[test]
+    fn who_comes_last_of_too_many_is_let_in() {
+        let mut known = Known::default();
+        let name = |n: usize| Identity::new(&format!("who-{n}")).expect("a name");
+        let mut open = |n| known.remember(&name(n), ("WEFT_TASKS", format!("r{n}")));
+        for n in 0..IDENTITIES_MAX {
+            assert_eq!(open(n), None);
+        }
+        // The first opens another; so the second is who opened none for longest.
+        assert_eq!(open(0), None);
+        assert_eq!(open(IDENTITIES_MAX), None);
+        assert_eq!(known.of.len(), IDENTITIES_MAX);
+        assert!(known.of.contains_key(&name(0)) && !known.of.contains_key(&name(1)));
+    }
 }

@@ -13,7 +13,7 @@ use crate::cli::{
     call::argument,
     exit::Exit,
     failure::Failure,
-    invocation::{Invocation, interruptible, joined},
+    invocation::{Invocation, joined},
     output::table::Table,
 };
 
@@ -86,7 +86,7 @@ impl From<Published> for Stored {
 
 pub(super) async fn run(args: &Args, to: &mut Invocation) -> Result<Exit, Failure> {
     let event = args.event()?;
-    let work = joined(to, async |mesh, to| {
+    joined(to, async |mesh, to| {
         let events = mesh.events();
         let mut publisher = events.publisher().await?.clone();
         if let Some(timeout) = args.timeout {
@@ -106,8 +106,8 @@ pub(super) async fn run(args: &Args, to: &mut Invocation) -> Result<Exit, Failur
         table.row([stored.id.as_str(), &stored.cursor, note]);
         to.printer.table(&table)?;
         Ok(Exit::Ok)
-    });
-    interruptible(work).await
+    })
+    .await
 }
 
 impl Args {

@@ -15,7 +15,7 @@ use self::begin::Since;
 use crate::cli::{
     exit::Exit,
     failure::Failure,
-    invocation::{Invocation, interruptible, joined},
+    invocation::{Invocation, joined},
     output::{Printer, harmless},
 };
 
@@ -85,10 +85,10 @@ impl From<Stored> for Line {
 }
 
 pub(super) async fn run(args: &Args, to: &mut Invocation) -> Result<Exit, Failure> {
-    let work = joined(to, async |mesh, to| {
+    joined(to, async |mesh, to| {
         args.follow(mesh, &mut to.printer).await.map(|()| Exit::Ok)
-    });
-    interruptible(work).await
+    })
+    .await
 }
 
 impl Args {
