@@ -4,6 +4,7 @@
 //! and is a `Service<Call>`; [`serve()`] takes calls from it and hands them to one. Neither knows a
 //! policy: who may call, and for how long, is decided in the stacks above and below.
 
+mod ask;
 pub mod bare;
 pub mod connect;
 mod delivery;
@@ -16,6 +17,7 @@ pub mod micro;
 mod notice;
 mod parts;
 pub mod probe;
+pub mod pull;
 mod remote;
 mod serve;
 mod wire;

@@ -14,6 +14,7 @@ mod conformance;
 mod connect;
 mod control;
 mod describe;
+mod dlq;
 mod doctor;
 mod down;
 mod events;
@@ -97,6 +98,7 @@ async fn dispatch(command: Command, to: &mut Invocation) -> Result<Exit, Failure
         Command::Tools(args) => tools::run(&args, to).await,
         Command::Describe(args) => describe::run(&args, to).await,
         Command::Events(args) => events::run(&args, to).await,
+        Command::Dlq(args) => dlq::run(&args, to).await,
         Command::Token(args) => token::run(args, to).await,
         Command::Access(args) => access::run(args, to).await,
         Command::Conformance(args) => conformance::run(&args, to).await,

@@ -12,11 +12,14 @@ mod callout;
 mod changes;
 mod connect;
 mod definition;
+mod durables;
 mod events;
 mod file;
 mod keys;
 mod kick;
 mod leases;
+mod letters;
+mod raw;
 mod readers;
 mod registry;
 pub mod roles;
@@ -33,8 +36,10 @@ use self::{
     callout::Callout,
     changes::Changes,
     connect::Wire,
+    durables::Durables,
     events::Events,
     keys::seed,
+    letters::Letters,
     readers::Readers,
     service::{Desk, tools as tool},
     store::Bucket,
@@ -187,14 +192,8 @@ async fn begin(options: Options, tasks: &Tasks) -> Result<Desk, Error> {
     }
     let bucket = |name| Bucket::open(store.clone(), name, options.replicas);
     let key = Arc::new(secrets.signing.clone());
-    let tokens = Tokens::start(
-        bucket(names::TOKENS).await?,
-        Arc::clone(&key),
-        options.issuer.clone(),
-        options.lifetimes,
-        tasks,
-    )
-    .await?;
+    let (issued, issuer) = (bucket(names::TOKENS).await?, options.issuer.clone());
+    let tokens = Tokens::start(issued, Arc::clone(&key), issuer, options.lifetimes, tasks).await?;
     // What members send comes in on a connection of its own: one that they can kill.
     let beats = open(store_login, "weft control heartbeats").await?;
     let events = Events::start(
@@ -206,6 +205,8 @@ async fn begin(options: Options, tasks: &Tasks) -> Result<Desk, Error> {
     .await?;
     let registry = Registry::start(beats, bucket(names::SERVERS).await?, tasks).await?;
     let readers = Readers::new(store.clone());
+    let durables = Durables::start(store.clone(), events.streams(), tasks).await?;
+    let letters = Letters::new(store.clone());
     let changes = Changes::start(registry.servers(), store.clone(), tasks);
     let watches = Watches::start(&tokens, key, store, tasks);
     let kicks = match &options.accounts {
@@ -213,8 +214,13 @@ async fn begin(options: Options, tasks: &Tasks) -> Result<Desk, Error> {
         Accounts::Mesh => {
             let sys = open(Auth::Nkey(seed(&secrets.sys)), "weft control SYS").await?;
             let auth = open(Auth::Nkey(seed(&secrets.auth)), "weft control AUTH").await?;
-            let secrets = Arc::clone(secrets);
-            Callout::start(secrets, tokens.clone(), auth, tasks).await?;
+            let callout = Callout {
+                secrets: Arc::clone(secrets),
+                tokens: tokens.clone(),
+                durables: durables.clone(),
+                wire: auth,
+            };
+            callout.start(tasks).await?;
             Some(sys)
         }
     };
@@ -224,6 +230,8 @@ async fn begin(options: Options, tasks: &Tasks) -> Result<Desk, Error> {
         changes,
         events,
         readers,
+        durables,
+        letters,
         registry,
         kicks,
         tools: tool::Tools::new(),

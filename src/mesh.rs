@@ -17,12 +17,15 @@
 //! ```
 
 mod ask;
+mod beside;
+mod delivery;
 mod events;
 mod feed;
 mod guest;
 mod result;
 mod servers;
 mod session;
+mod subscribe;
 mod tail;
 mod trust;
 
@@ -37,10 +40,13 @@ use tower::Service as _;
 use self::session::Session;
 pub use self::{
     ask::Ask,
+    beside::Beside,
+    delivery::{Delivery, Place},
     events::Events,
     guest::{Guest, Guests},
     result::{Answer, ToolResult},
     servers::Servers,
+    subscribe::{Subscribe, Subscription},
     tail::{Begin, Stored, Tail, Told},
 };
 use crate::{
@@ -48,7 +54,7 @@ use crate::{
     bus::{Auth, Bounds, Link, Options as BusOptions, Remote, Tls},
     call::{Call, Reply, SharedService},
     error::{Error, Kind},
-    event::Publisher,
+    event::{EventKey, Publisher},
     mcp::Method,
     name::{Identity, ServerName},
     policy,
@@ -116,6 +122,8 @@ pub struct Mesh {
 #[derive(Debug)]
 struct Inner {
     link: Link,
+    /// How it connected.
+    bus: BusOptions,
     stack: SharedService,
     session: Session,
     timeout: Duration,
@@ -152,13 +160,15 @@ impl Mesh {
         };
         // A login of the broker's own says nothing about the token.
         let by_token = matches!(bus.auth, Auth::Token(_));
-        let link = Link::connect(bus, &tasks).await.map_err(|refused| {
-            let why = held.why_refused().filter(|_| by_token);
-            match why.filter(|_| refused.kind() == Kind::AuthenticationFailed) {
-                Some(why) => Error::from(why).source(refused),
-                None => refused,
-            }
-        })?;
+        let link = Link::connect(bus.clone(), &tasks)
+            .await
+            .map_err(|refused| {
+                let why = held.why_refused().filter(|_| by_token);
+                match why.filter(|_| refused.kind() == Kind::AuthenticationFailed) {
+                    Some(why) => Error::from(why).source(refused),
+                    None => refused,
+                }
+            })?;
         let tools = Tools::new(Side::Client);
         let remote = Remote::new(link.clone(), options.bounds);
         let stack = policy::caller::stack(remote, tools.clone());
@@ -166,6 +176,7 @@ impl Mesh {
         Ok(Self {
             inner: Arc::new(Inner {
                 link,
+                bus,
                 stack,
                 session,
                 timeout: options.timeout,
@@ -334,6 +345,17 @@ impl Mesh {
         if !self.inner.tasks.stop(Duration::from_secs(2)).await {
             tracing::debug!("the mesh was left before all of its tasks ended");
         }
+    }
+
+    /// The secret under whose ids this member publishes.
+    fn event_key(&self) -> Result<EventKey, Error> {
+        self.inner.session.event_key().ok_or_else(|| {
+            Error::new(
+                Kind::InternalError,
+                "the control plane gave no secret for the ids of events: is it older than this \
+                 program?",
+            )
+        })
     }
 
     fn stack(&self) -> SharedService {

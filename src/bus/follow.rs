@@ -109,10 +109,11 @@ impl Following {
 }
 
 /// Where a message stands, as its reply subject says.
-struct Place {
-    sequence: u64,
+pub(super) struct Place {
+    pub(super) tries: u32,
+    pub(super) sequence: u64,
     sent: u64,
-    at: u64,
+    pub(super) at: u64,
     pending: u64,
 }
 
@@ -122,12 +123,13 @@ impl Place {
         Self::read(message.reply.as_deref()?)
     }
 
-    fn read(reply: &str) -> Option<Self> {
+    pub(super) fn read(reply: &str) -> Option<Self> {
         let parts: Vec<_> = reply.strip_prefix(PLACE)?.split('.').collect();
-        let [_, _, _, sequence, sent, at, pending] = parts[..] else {
+        let [_, _, tries, sequence, sent, at, pending] = parts[..] else {
             return None;
         };
         Some(Self {
+            tries: tries.parse().ok()?,
             sequence: sequence.parse().ok()?,
             sent: sent.parse().ok()?,
             at: at.parse().ok()?,
@@ -152,9 +154,10 @@ mod tests {
 
     #[test]
     fn a_message_says_where_it_stands() {
-        let place = Place::read("$JS.ACK.WEFT_TASKS.t1.1.7.3.1795394107290129641.51299");
+        let place = Place::read("$JS.ACK.WEFT_TASKS.t1.2.7.3.1795394107290129641.51299");
         let place = place.expect("a place");
-        assert_eq!((place.sequence, place.sent, place.pending), (7, 3, 51299));
+        assert_eq!((place.tries, place.sequence), (2, 7));
+        assert_eq!((place.sent, place.pending), (3, 51299));
         for other in [
             "",
             "$JS.FC.WEFT_TASKS.t1.x",

@@ -6,19 +6,15 @@
 
 use std::time::Duration;
 
-use async_nats::{HeaderMap, HeaderName, message::OutboundMessage};
+use async_nats::{HeaderMap, HeaderName, Subject, message::OutboundMessage};
 use bytes::Bytes;
 use serde::Deserialize;
-use tokio::time::timeout;
 
-use super::{
-    fault,
-    inbox::{Heard, Ticket},
-    link::{Line, Link},
-};
+pub use super::ask::Unkept;
+use super::{ask::Asked, link::Link};
 use crate::{
     error::{Error, Kind, Started, case},
-    name::{CallId, ServerName, id, subject},
+    name::id,
 };
 
 const MESSAGE_ID: HeaderName = HeaderName::from_static("Nats-Msg-Id");
@@ -48,25 +44,6 @@ pub struct Kept {
     pub sequence: u64,
     /// Whether it was there already.
     pub duplicate: bool,
-}
-
-/// Why a message was not acknowledged.
-#[derive(Debug)]
-pub enum Unkept {
-    /// It may be another time, with the same id.
-    ForNow(Error),
-    /// It never will be.
-    ForGood(Error),
-}
-
-impl Unkept {
-    /// The error in it.
-    #[must_use]
-    pub fn into_error(self) -> Error {
-        match self {
-            Self::ForNow(error) | Self::ForGood(error) => error,
-        }
-    }
 }
 
 /// What a stream answers.
@@ -99,9 +76,9 @@ impl Link {
     pub async fn keep(&self, message: &Message, within: Duration) -> Result<Kept, Unkept> {
         let line = self.line().map_err(Unkept::ForNow)?;
         let asked = Asked::open(self, &line, &message.subject)?;
-        let outbound = outbound(message, Some(&asked.ticket), None).map_err(Unkept::ForGood)?;
+        let outbound = outbound(message, Some(asked.reply()), None).map_err(Unkept::ForGood)?;
         let sent = line.send(outbound);
-        let answer = asked.answer(sent, within).await?;
+        let answer = read(&asked.answer(sent, within).await?)?;
         Ok(Kept {
             stream: answer.stream,
             sequence: answer.seq,
@@ -133,9 +110,9 @@ impl Link {
                     .await?;
             }
             let place = Some((batch.as_str(), messages.len(), true));
-            line.send(outbound(last, Some(&asked.ticket), place)?).await
+            line.send(outbound(last, Some(asked.reply()), place)?).await
         };
-        let answer = asked.answer(sent, within).await?;
+        let answer = read(&asked.answer(sent, within).await?)?;
         if answer.count != messages.len() {
             let why = format!(
                 "{} of {} were stored together",
@@ -153,59 +130,9 @@ impl Link {
     }
 }
 
-/// A place for the acknowledgement.
-struct Asked {
-    ticket: Ticket,
-}
-
-impl Asked {
-    fn open(link: &Link, line: &Line, subject: &str) -> Result<Self, Unkept> {
-        let call = CallId::now();
-        // Nobody but the broker may answer in the name of the control plane.
-        let reply = subject::reply(link.identity(), &line.connection, &ServerName::weft(), call);
-        let place = line.pending.open(call, subject.into(), reply.into());
-        let ticket = place.map_err(Unkept::ForNow)?;
-        if line.is_up() {
-            Ok(Self { ticket })
-        } else {
-            Err(Unkept::ForNow(line.down()))
-        }
-    }
-
-    async fn answer(
-        &self,
-        sent: impl Future<Output = Result<(), Error>>,
-        within: Duration,
-    ) -> Result<Answer, Unkept> {
-        let heard = timeout(within, async {
-            sent.await?;
-            Ok(self.ticket.next().await)
-        });
-        let silent = || {
-            let said = format!("the broker did not acknowledge the message within {within:?}");
-            Unkept::ForNow(Error::new(Kind::Timeout, said).started(Started::Maybe))
-        };
-        let heard = heard.await.map_err(|_| silent())?;
-        let heard = heard.map_err(|error: Error| match error.kind() {
-            Kind::ServerOverloaded => Unkept::ForNow(error),
-            _ => Unkept::ForGood(error),
-        })?;
-        match heard {
-            Heard::Terminal(message) => read(&message.payload),
-            Heard::NoResponders => Err(Unkept::ForNow(absent(self.ticket.subject()))),
-            Heard::Denied => Err(Unkept::ForGood(denied(self.ticket.subject()))),
-            Heard::Lost => Err(Unkept::ForNow(fault::lost())),
-            Heard::Frame(..) => Err(Unkept::ForNow(Error::new(
-                Kind::InternalError,
-                "an acknowledgement came in parts",
-            ))),
-        }
-    }
-}
-
 fn outbound(
     message: &Message,
-    reply: Option<&Ticket>,
+    reply: Option<&Subject>,
     batch: Option<(&str, usize, bool)>,
 ) -> Result<OutboundMessage, Error> {
     let mut headers = HeaderMap::new();
@@ -233,7 +160,7 @@ fn outbound(
     }
     Ok(OutboundMessage {
         subject: message.subject.as_str().into(),
-        reply: reply.map(|ticket| ticket.reply().clone()),
+        reply: reply.cloned(),
         headers: Some(headers),
         payload: message.body.clone(),
     })
@@ -279,21 +206,6 @@ fn refused(refusal: &Refusal) -> Unkept {
             format!("the stream refused it: {said} ({code})"),
         )),
     }
-}
-
-fn absent(subject: &str) -> Error {
-    Error::new(
-        Kind::ServerOverloaded,
-        format!("no stream keeps `{subject}` now: its domain is not declared, or the stream has no leader"),
-    )
-    .case(case::STREAM_ABSENT)
-}
-
-fn denied(subject: &str) -> Error {
-    Error::new(
-        Kind::AccessDenied,
-        format!("the broker does not let this token publish to `{subject}`"),
-    )
 }
 
 #[cfg(test)]

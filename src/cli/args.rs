@@ -6,8 +6,8 @@ use clap::{Args, Parser, Subcommand};
 
 use super::{
     access, adapter, bench, call, completions, config, conformance, connect, control, describe,
-    doctor, down, events, gateway, health, mcp, output::Format, schema, servers, token, tools, up,
-    version,
+    dlq, doctor, down, events, gateway, health, mcp, output::Format, schema, servers, token, tools,
+    up, version,
 };
 
 const EXAMPLES: &str = "\
@@ -96,6 +96,9 @@ pub(crate) enum Command {
     /// Publish and follow events
     #[command(alias = "event")]
     Events(events::Args),
+    /// Show, deliver again and drop events that a subscriber gave up
+    #[command(alias = "dlqs")]
+    Dlq(dlq::Args),
     /// Issue, revoke, list and inspect tokens
     #[command(alias = "tokens")]
     Token(token::Args),

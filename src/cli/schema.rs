@@ -106,6 +106,10 @@ fn all() -> BTreeMap<String, Value> {
     add("output/config-nats", of::<Vec<super::config::Key>>());
     add("output/describe", of::<describe::Description>());
     add("output/doctor", of::<Vec<doctor::Check>>());
+    add("output/dlq-drop", of::<weftbus::event::LettersDone>());
+    add("output/dlq-list", of::<Vec<weftbus::event::LetterEntry>>());
+    add("output/dlq-redrive", of::<weftbus::event::LettersDone>());
+    add("output/dlq-show", of::<weftbus::event::LetterShown>());
     add("output/error", of::<ErrorObject>());
     add("output/events-publish", of::<events::publish::Stored>());
     add("output/events-tail", of::<events::tail::Line>());

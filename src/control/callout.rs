@@ -15,12 +15,14 @@ use tokio::time::timeout;
 use super::{
     broker_jwt,
     connect::{Listener, Wire},
+    durables::Durables,
     keys::Secrets,
     roles,
     tokens::Tokens,
 };
 use crate::{
     access::{Claims, Role, now, now_ms},
+    call::Permissions,
     error::{Error, Kind},
     spawn::{Failure, Tasks},
 };
@@ -45,9 +47,10 @@ const REFUSED: &str = "not admitted";
 /// Answers the callout.
 #[derive(Clone, Debug)]
 pub(super) struct Callout {
-    secrets: Arc<Secrets>,
-    tokens: Tokens,
-    wire: Wire,
+    pub(super) secrets: Arc<Secrets>,
+    pub(super) tokens: Tokens,
+    pub(super) durables: Durables,
+    pub(super) wire: Wire,
 }
 
 /// Who asks to be let in, as the broker tells it.
@@ -62,18 +65,10 @@ struct Question {
 
 impl Callout {
     /// Begins to answer; the broker knows of it when this returns.
-    pub(super) async fn start(
-        secrets: Arc<Secrets>,
-        tokens: Tokens,
-        wire: Wire,
-        tasks: &Tasks,
-    ) -> Result<(), Error> {
-        let mut questions = Listener::open(wire.clone(), SUBJECT, Some(QUEUE)).await?;
-        let callout = Self {
-            secrets,
-            tokens,
-            wire,
-        };
+    pub(super) async fn start(self, tasks: &Tasks) -> Result<(), Error> {
+        let callout = self;
+        let wire = callout.wire.clone();
+        let mut questions = Listener::open(wire, SUBJECT, Some(QUEUE)).await?;
         let stop = tasks.stopping();
         tasks.spawn("auth callout", Failure::Stops, async move {
             let mut answers = FuturesUnordered::new();
@@ -148,8 +143,11 @@ impl Callout {
     async fn admit(&self, question: &Question) -> Result<String, Error> {
         let began = now_ms();
         let claims = self.tokens.admit(&question.token).await?;
-        let lists = roles::lists(&claims)
-            .map_err(|refusal| Error::new(Kind::AccessDenied, refusal.to_string()))?;
+        let refused = |why: String| Error::new(Kind::AccessDenied, why);
+        let mut lists = roles::lists(&claims).map_err(|refusal| refused(refusal.to_string()))?;
+        let may =
+            Permissions::parse(&claims.permissions).map_err(|error| refused(error.to_string()))?;
+        lists.durables(self.durables.of(&claims.sub, &may));
         if lists.widened {
             tracing::warn!(
                 identity = %claims.sub,

@@ -20,7 +20,7 @@ use crate::{
 const CREATE_MAX: Duration = Duration::from_secs(10);
 
 /// The definitions there are.
-const DEFINITIONS: [&str; 8] = [
+const DEFINITIONS: [&str; 10] = [
     include_str!("../../nats/streams/KV_WEFT_TOKENS.json"),
     include_str!("../../nats/streams/KV_WEFT_SERVERS.json"),
     include_str!("../../nats/streams/WEFT_TASKS.json"),
@@ -29,13 +29,20 @@ const DEFINITIONS: [&str; 8] = [
     include_str!("../../nats/streams/WEFT_CONTEXT.json"),
     include_str!("../../nats/streams/WEFT_SYSTEM.json"),
     include_str!("../../nats/streams/WEFT_EVT_DOMAIN.json"),
+    include_str!("../../nats/streams/WEFT_DLQ.json"),
+    include_str!("../../nats/streams/WEFT_REPLAYS.json"),
 ];
-/// The last of them: what a declared domain's is made from.
+/// What a declared domain's is made from.
 const TEMPLATE: &str = "WEFT_EVT_DOMAIN";
 
 /// The definition of a bucket.
 pub(super) fn bucket(name: &str, replicas: usize) -> Config {
     read(&format!("KV_{name}"), replicas)
+}
+
+/// The definitions of the streams that go with durable subscriptions.
+pub(super) fn of_durables(replicas: usize) -> [Config; 2] {
+    [store::LETTERS, store::REPLAYS].map(|name| read(name, replicas))
 }
 
 /// The definitions of all event streams, those of these declared domains among them.

@@ -4,7 +4,7 @@
 use super::{connect::Wire, definition};
 use crate::{
     error::Error,
-    event::{Declared, EventKey, Types},
+    event::{Declared, Domain, EventKey, STREAMS, Types},
     name::Identity,
 };
 
@@ -30,8 +30,12 @@ impl Events {
         replicas: usize,
     ) -> Result<Self, Error> {
         Types::new(&declared)?;
-        for wanted in definition::events(&declared.domains, replicas) {
-            definition::reconcile(wire, &wanted).await?;
+        let durables = definition::of_durables(replicas);
+        for wanted in definition::events(&declared.domains, replicas)
+            .iter()
+            .chain(&durables)
+        {
+            definition::reconcile(wire, wanted).await?;
         }
         Ok(Self {
             declared,
@@ -42,6 +46,13 @@ impl Events {
     /// What there is beyond the catalogue.
     pub(super) const fn declared(&self) -> &Declared {
         &self.declared
+    }
+
+    /// The streams that keep events.
+    pub(super) fn streams(&self) -> Vec<String> {
+        let own = STREAMS.iter().map(|(name, _)| (*name).to_owned());
+        own.chain(self.declared.domains.iter().map(Domain::stream))
+            .collect()
     }
 
     /// The secret under whose ids this identity publishes.

@@ -157,7 +157,7 @@ impl Known {
     }
 }
 
-fn policy(from: From) -> Result<DeliverPolicy, Error> {
+pub(super) fn policy(from: From) -> Result<DeliverPolicy, Error> {
     Ok(match from {
         From::Now => DeliverPolicy::New,
         From::Start => DeliverPolicy::All,

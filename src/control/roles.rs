@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 use crate::{
     access::{Claims, Role},
     call::{Permissions, permission::PermissionError},
-    name::{Identity, ServerName, id, subject},
+    name::{Identity, ServerName, id, store, subject},
 };
 
 /// More lines than this are widened to wildcards.
@@ -198,6 +198,29 @@ impl Lists {
             self.subscribe
                 .contains(&format!("{}.>", subject::SRV_REPLY))
         );
+    }
+
+    /// What goes with a durable: to pull from it, to answer, and to give an event up.
+    pub(super) fn durables(&mut self, all: Vec<(String, String)>) {
+        for (stream, consumer) in all {
+            if self.len() >= LINES_MAX {
+                tracing::warn!(
+                    consumer,
+                    "so many lines that the broker does not get a durable's"
+                );
+                return;
+            }
+            self.publish.extend([
+                format!(
+                    "{}.CONSUMER.MSG.NEXT.{stream}.{consumer}",
+                    store::API_PREFIX
+                ),
+                format!("{}.CONSUMER.INFO.{stream}.{consumer}", store::API_PREFIX),
+                format!("$JS.ACK.{stream}.{consumer}.>"),
+                // A replay that is given up names the stream that it was on first.
+                subject::dead_letter(&stream, &consumer),
+            ]);
+        }
     }
 
     /// Whether the broker lets this subject be published to.

@@ -1,7 +1,9 @@
 //! The MCP server `weft`: the control plane as tools, called, checked and audited like any other.
 
 mod access;
+mod durables;
 mod events;
+mod letters;
 mod reply;
 mod servers;
 pub mod shapes;
@@ -13,8 +15,8 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::{
-    changes::Changes, events::Events, readers::Readers, registry::Registry, tokens::Tokens,
-    trust::Watches,
+    changes::Changes, connect::Wire, durables::Durables, events::Events, letters::Letters,
+    readers::Readers, registry::Registry, tokens::Tokens, trust::Watches,
 };
 use crate::{
     call::{Call, Principal, SharedService, service::answer},
@@ -22,6 +24,7 @@ use crate::{
     mcp::{Method, version},
     name::{ServerName, id},
 };
+use letters::Work;
 use tools::{Tool, Tools};
 
 /// Everything that the tools work on.
@@ -32,8 +35,10 @@ pub(super) struct Desk {
     pub(super) changes: Changes,
     pub(super) events: Events,
     pub(super) readers: Readers,
+    pub(super) durables: Durables,
+    pub(super) letters: Letters,
     pub(super) registry: Registry,
-    pub(super) kicks: Option<super::connect::Wire>,
+    pub(super) kicks: Option<Wire>,
     pub(super) tools: Tools,
 }
 
@@ -133,6 +138,21 @@ impl Desk {
             tools::SERVER_WATCH => self.server_watch(by, tools::typed(arguments)?).await,
             tools::EVENT_TYPES => Ok(Outcome::new(self.events.declared())),
             tools::EVENT_OPEN => self.event_open(by, tools::typed(arguments)?).await,
+            tools::CONSUMER_OPEN => self.consumer_open(by, tools::typed(arguments)?).await,
+            tools::CONSUMER_LIST => self.consumer_list(by).await,
+            tools::CONSUMER_REMOVE => self.consumer_remove(by, tools::typed(arguments)?).await,
+            tools::CONSUMER_MEND => self.consumer_mend(by, tools::typed(arguments)?).await,
+            tools::DLQ_LIST => self.dlq_list(by, tools::typed(arguments)?).await,
+            tools::DLQ_SHOW => self.dlq_show(by, tools::typed(arguments)?).await,
+            tools::DLQ_REDRIVE => {
+                self.dlq_work(by, tools::typed(arguments)?, Work::Redrive)
+                    .await
+            }
+            tools::DLQ_DROP => {
+                self.dlq_work(by, tools::typed(arguments)?, Work::Drop)
+                    .await
+            }
+            tools::REPLAY_DELIVER => self.replay_deliver(by, tools::typed(arguments)?).await,
             tools::SERVER_LIST => Ok(self.server_list(by)),
             tools::SERVER_GET => self.server_get(by, &tools::typed(arguments)?),
             tools::ACCESS_CHECK => self.access_check(by, &tools::typed(arguments)?),

@@ -1,7 +1,5 @@
 //! What kind of event: its type, and the domain that the type begins with.
 
-use std::{borrow::Borrow, fmt, str::FromStr, sync::Arc};
-
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 

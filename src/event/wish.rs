@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     envelope::{Event, invalid},
-    kind::{EventType, STREAMS},
+    kind::{Domain, EventType, STREAMS},
 };
 use crate::{
     call::{Permissions, permission::Pattern},
@@ -181,6 +181,36 @@ impl Wish {
         Ok(without_overlaps(filters))
     }
 
+    /// Whether this reader may see all of it.
+    ///
+    /// # Errors
+    /// As [`Wish::filters`].
+    pub fn permitted(&self, may: &Permissions) -> Result<(), Error> {
+        let all = self.read()?;
+        all.iter().try_for_each(|types| self.permit(types, may))
+    }
+
+    /// The streams that keep events of it, with these declared domains.
+    ///
+    /// # Errors
+    /// `INVALID_PARAMS` where a pattern is none.
+    pub fn streams(&self, declared: &[Domain]) -> Result<Vec<String>, Error> {
+        let mut streams: Vec<String> = match self.domains()? {
+            Some(domains) => domains
+                .iter()
+                .filter_map(|domain| Domain::new(domain).ok())
+                .map(|domain| domain.stream())
+                .collect(),
+            None => {
+                let own = STREAMS.iter().map(|(name, _)| (*name).to_owned());
+                own.chain(declared.iter().map(Domain::stream)).collect()
+            }
+        };
+        streams.sort();
+        streams.dedup();
+        Ok(streams)
+    }
+
     fn read(&self) -> Result<Vec<Types>, Error> {
         if self.types.len() > PATTERNS_MAX {
             let said = format!("a reader has at most {PATTERNS_MAX} patterns of types");
@@ -242,12 +272,12 @@ fn without_overlaps(mut filters: Vec<String>) -> Vec<String> {
 
 /// The domains of a stream, of those declared too.
 #[must_use]
-pub fn domains_of<'a>(stream: &str, declared: &'a [super::Domain]) -> Vec<&'a str> {
+pub fn domains_of<'a>(stream: &str, declared: &'a [Domain]) -> Vec<&'a str> {
     if let Some((_, domains)) = STREAMS.iter().find(|(name, _)| *name == stream) {
         return domains.to_vec();
     }
     let own = declared.iter().filter(|domain| domain.stream() == stream);
-    own.map(super::Domain::as_str).collect()
+    own.map(Domain::as_str).collect()
 }
 
 #[cfg(test)]

@@ -13,9 +13,9 @@
 
 use serde_json::json;
 
-use super::{Begin, Mesh, Tail};
+use super::{Begin, Mesh, Subscribe, Tail};
 use crate::{
-    error::{Error, Kind},
+    error::Error,
     event::{Declared, Event, Published, Publisher, Receipt, Types, Wish},
 };
 
@@ -55,6 +55,13 @@ impl Events {
         Tail::open(&self.mesh, wish, begin).await
     }
 
+    /// Subscribes to events of these types, `task.created`, `task.*` or `*`: each has to be
+    /// answered, and comes again until it is.
+    #[must_use]
+    pub fn subscribe(&self, types: &str) -> Subscribe {
+        Subscribe::new(self.mesh.clone(), types)
+    }
+
     /// The publisher, for limits of one's own. It knows the declared domains of when it was first
     /// asked for.
     ///
@@ -64,13 +71,7 @@ impl Events {
         let inner = &self.mesh.inner;
         let open = || async {
             let declared: Declared = self.mesh.control("event_types", json!({})).await?;
-            let key = inner.session.event_key().ok_or_else(|| {
-                Error::new(
-                    Kind::InternalError,
-                    "the control plane gave no secret for the ids of events: is it older than this \
-                     program?",
-                )
-            })?;
+            let key = self.mesh.event_key()?;
             let (types, link) = (Types::new(&declared)?, inner.link.clone());
             Ok(Publisher::new(link, key, types, &inner.tasks))
         };

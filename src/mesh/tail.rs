@@ -17,7 +17,7 @@ use super::Mesh;
 use crate::{
     bus::follow::{Following, Sent},
     error::{Error, Kind},
-    event::{Declared, Domain, Event, From, Open, Opened, STREAMS, Sieve, Wish},
+    event::{Declared, Event, From, Open, Opened, Sieve, Wish},
     name::subject,
     spawn::Failure,
 };
@@ -110,7 +110,7 @@ impl Tail {
     pub(super) async fn open(mesh: &Mesh, wish: Wish, from: &[Begin]) -> Result<Self, Error> {
         let declared: Declared = mesh.control("event_types", json!({})).await?;
         let mut lanes = Vec::new();
-        for stream in streams(&wish, &declared.domains)? {
+        for stream in wish.streams(&declared.domains)? {
             let begin = from.iter().find(|begin| begin.is_for(&stream));
             let begin = begin.map_or(From::Now, |begin| begin.from);
             let reader = Reader {
@@ -208,24 +208,6 @@ impl Begin {
     fn is_for(&self, stream: &str) -> bool {
         self.stream.as_deref().is_none_or(|own| own == stream)
     }
-}
-
-/// The streams that a wish is about.
-fn streams(wish: &Wish, declared: &[Domain]) -> Result<Vec<String>, Error> {
-    let mut streams: Vec<String> = match wish.domains()? {
-        Some(domains) => domains
-            .iter()
-            .filter_map(|domain| Domain::new(domain).ok())
-            .map(|domain| domain.stream())
-            .collect(),
-        None => {
-            let own = STREAMS.iter().map(|(name, _)| (*name).to_owned());
-            own.chain(declared.iter().map(Domain::stream)).collect()
-        }
-    };
-    streams.sort();
-    streams.dedup();
-    Ok(streams)
 }
 
 /// Reads one stream, again and again.

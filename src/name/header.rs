@@ -17,6 +17,8 @@ pub const SERVICE_ERROR: &str = "Nats-Service-Error";
 pub const SERVICE_ERROR_CODE: &str = "Nats-Service-Error-Code";
 /// Stands on a message that a stream stored: such a message is no answer.
 pub const STREAM: &str = "Nats-Stream";
+/// On an event that is delivered once more: where it stands (`WEFT_TASKS:12`).
+pub const REPLAY: &str = "Weft-Replay";
 
 /// The version of the wire that this build speaks.
 pub const VERSION: &str = "1";

@@ -1,6 +1,6 @@
 //! Names and ids as types: what was parsed once is not checked again.
 
-use std::{borrow::Borrow, fmt, str::FromStr, sync::Arc};
+use std::{fmt, sync::Arc};
 
 use data_encoding::{BASE32_NOPAD, HEXLOWER};
 use schemars::JsonSchema;
@@ -36,7 +36,7 @@ macro_rules! checked {
         #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
         #[serde(try_from = "String", into = "String")]
         #[schemars(with = "String")]
-        pub struct $name(Arc<str>);
+        pub struct $name(::std::sync::Arc<str>);
 
         impl $name {
             /// Checks and takes a name.
@@ -59,40 +59,40 @@ macro_rules! checked {
             }
         }
 
-        impl FromStr for $name {
+        impl ::std::str::FromStr for $name {
             type Err = $crate::name::id::NameError;
             fn from_str(name: &str) -> Result<Self, $crate::name::id::NameError> {
                 Self::new(name)
             }
         }
 
-        impl TryFrom<String> for $name {
+        impl ::std::convert::TryFrom<String> for $name {
             type Error = $crate::name::id::NameError;
             fn try_from(name: String) -> Result<Self, $crate::name::id::NameError> {
                 Self::new(&name)
             }
         }
 
-        impl From<$name> for String {
+        impl ::std::convert::From<$name> for String {
             fn from(name: $name) -> Self {
                 name.0.as_ref().to_owned()
             }
         }
 
-        impl Borrow<str> for $name {
+        impl ::std::borrow::Borrow<str> for $name {
             fn borrow(&self) -> &str {
                 &self.0
             }
         }
 
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        impl ::std::fmt::Display for $name {
+            fn fmt(&self, f: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result {
                 f.write_str(&self.0)
             }
         }
 
-        impl fmt::Debug for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        impl ::std::fmt::Debug for $name {
+            fn fmt(&self, f: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result {
                 write!(f, "{:?}", &*self.0)
             }
         }

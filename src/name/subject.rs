@@ -116,6 +116,31 @@ pub fn event_parts(subject: &str) -> Option<(&str, &str)> {
     (!source.is_empty() && !kind.is_empty()).then_some((source, kind))
 }
 
+/// `weft.v1.rpl.{consumer}.{source}.{type…}`: an event that is delivered once more, to one durable.
+#[must_use]
+pub fn replay(consumer: &str, source: &str, kind: &str) -> String {
+    format!("weft.v1.rpl.{consumer}.{source}.{kind}")
+}
+
+/// The source and the type in `weft.v1.rpl.{consumer}.{source}.{type…}`.
+#[must_use]
+pub fn replay_parts(subject: &str) -> Option<(&str, &str)> {
+    let (_, rest) = subject.strip_prefix("weft.v1.rpl.")?.split_once('.')?;
+    rest.split_once('.')
+}
+
+/// `weft.v1.dlq.{stream}.{consumer}`: an event that a durable gave up.
+#[must_use]
+pub fn dead_letter(stream: &str, consumer: &str) -> String {
+    format!("weft.v1.dlq.{stream}.{consumer}")
+}
+
+/// The stream and the consumer in `weft.v1.dlq.{stream}.{consumer}`.
+#[must_use]
+pub fn dead_letter_parts(subject: &str) -> Option<(&str, &str)> {
+    subject.strip_prefix("weft.v1.dlq.")?.split_once('.')
+}
+
 /// `weft.v1.ntf.{server}.{kind…}`: something about a server changed; no content.
 #[must_use]
 pub fn notification(server: &ServerName, kind: &str) -> String {

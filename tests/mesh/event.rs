@@ -1,5 +1,6 @@
 //! Events on a real broker.
 
+mod durable;
 mod publish;
 mod tail;
 

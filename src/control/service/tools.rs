@@ -10,7 +10,11 @@ use crate::{
     access::exchange::{Deliver, Exchange, Exchanged},
     control::tokens::invalid,
     error::{Error, Kind},
-    event::{Declared, Open, Opened},
+    event::{
+        ConsumerMend, ConsumerMended, ConsumerNamed, ConsumerOpen, ConsumerOpened, ConsumerPage,
+        ConsumerRemoved, Declared, LetterGet, LetterList, LetterPage, LetterShown, LettersDone,
+        LettersNamed, Open, Opened, ReplayDeliver, ReplayDelivered,
+    },
 };
 
 /// Gives a call token for the proof of a connect token.
@@ -31,6 +35,24 @@ pub const SERVER_WATCH: &str = "server_watch";
 pub const EVENT_TYPES: &str = "event_types";
 /// Has a stream push its events to a reader.
 pub const EVENT_OPEN: &str = "event_open";
+/// Opens a durable subscription.
+pub const CONSUMER_OPEN: &str = "consumer_open";
+/// Lists durable subscriptions.
+pub const CONSUMER_LIST: &str = "consumer_list";
+/// Removes a durable subscription.
+pub const CONSUMER_REMOVE: &str = "consumer_remove";
+/// Looks for events that no client can read.
+pub const CONSUMER_MEND: &str = "consumer_mend";
+/// Lists dead letters.
+pub const DLQ_LIST: &str = "dlq_list";
+/// Shows a dead letter with its event.
+pub const DLQ_SHOW: &str = "dlq_show";
+/// Delivers the events of dead letters once more.
+pub const DLQ_REDRIVE: &str = "dlq_redrive";
+/// Drops dead letters.
+pub const DLQ_DROP: &str = "dlq_drop";
+/// Delivers events to one durable once more.
+pub const REPLAY_DELIVER: &str = "replay_deliver";
 /// Lists servers.
 pub const SERVER_LIST: &str = "server_list";
 /// Shows one server.
@@ -61,6 +83,8 @@ pub struct ToolDefinition {
 pub fn definitions() -> Vec<ToolDefinition> {
     let mut all = of_access();
     all.extend(of_events());
+    all.extend(of_durables());
+    all.extend(of_letters());
     all
 }
 
@@ -77,6 +101,70 @@ fn of_events() -> Vec<ToolDefinition> {
             "Read a stream of events",
             "Has a stream push its events to weft.v1.dlv.{caller}.{deliver}, from where the caller says; one reader a stream. Needs subscribe:events/{source}/{type} for all that is asked for.",
             true,
+        ),
+    ]
+}
+
+fn of_durables() -> Vec<ToolDefinition> {
+    vec![
+        define::<ConsumerOpen, ConsumerOpened>(
+            CONSUMER_OPEN,
+            "Open a durable subscription",
+            "Opens a durable of the caller's, or changes how it hands out its events: pull from each of its streams, on a connection that was made after this. Needs subscribe:events/{source}/{type} for all that is asked for.",
+            false,
+        ),
+        define::<shapes::Nothing, ConsumerPage>(
+            CONSUMER_LIST,
+            "List durable subscriptions",
+            "Lists the caller's durables and how far each is on each stream; everybody's for who has read:mesh/consumers.",
+            true,
+        ),
+        define::<ConsumerNamed, ConsumerRemoved>(
+            CONSUMER_REMOVE,
+            "Remove a durable subscription",
+            "Removes a durable of the caller's. Its place in its streams is lost; the events stay.",
+            false,
+        ),
+        define::<ConsumerMend, ConsumerMended>(
+            CONSUMER_MEND,
+            "Look for unreadable events",
+            "Looks through what a durable was handed and did not answer for events whose headers no client can read. Each becomes a dead letter of the durable. For a reader that lost its connection.",
+            false,
+        ),
+        define::<ReplayDeliver, ReplayDelivered>(
+            REPLAY_DELIVER,
+            "Deliver events once more",
+            "Delivers events to one durable once more, marked as replays, and to no other reader. Needs replay:events/{source}/{type} for each; for another's durable admin:mesh/dlq too.",
+            false,
+        ),
+    ]
+}
+
+fn of_letters() -> Vec<ToolDefinition> {
+    vec![
+        define::<LetterList, LetterPage>(
+            DLQ_LIST,
+            "List dead letters",
+            "Lists events that durables gave up, the oldest first: the caller's own durables', everybody's for who has read:mesh/dlq.",
+            true,
+        ),
+        define::<LetterGet, LetterShown>(
+            DLQ_SHOW,
+            "Show a dead letter",
+            "Shows one dead letter, and its event where the caller may see that. Another's needs read:mesh/dlq.",
+            true,
+        ),
+        define::<LettersNamed, LettersDone>(
+            DLQ_REDRIVE,
+            "Deliver dead letters once more",
+            "Delivers the event of each dead letter to its durable once more, and to no other reader; the letter is gone then. Another's needs admin:mesh/dlq.",
+            false,
+        ),
+        define::<LettersNamed, LettersDone>(
+            DLQ_DROP,
+            "Drop dead letters",
+            "Removes dead letters. Their events stay in their streams. Another's needs admin:mesh/dlq.",
+            false,
         ),
     ]
 }
