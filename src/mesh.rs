@@ -17,6 +17,7 @@
 //! ```
 
 mod ask;
+mod beside;
 mod events;
 mod feed;
 mod guest;
@@ -37,6 +38,7 @@ use tower::Service as _;
 use self::session::Session;
 pub use self::{
     ask::Ask,
+    beside::Beside,
     events::Events,
     guest::{Guest, Guests},
     result::{Answer, ToolResult},
@@ -116,6 +118,8 @@ pub struct Mesh {
 #[derive(Debug)]
 struct Inner {
     link: Link,
+    /// How another connection is made.
+    bus: BusOptions,
     stack: SharedService,
     session: Session,
     timeout: Duration,
@@ -152,13 +156,15 @@ impl Mesh {
         };
         // A login of the broker's own says nothing about the token.
         let by_token = matches!(bus.auth, Auth::Token(_));
-        let link = Link::connect(bus, &tasks).await.map_err(|refused| {
-            let why = held.why_refused().filter(|_| by_token);
-            match why.filter(|_| refused.kind() == Kind::AuthenticationFailed) {
-                Some(why) => Error::from(why).source(refused),
-                None => refused,
-            }
-        })?;
+        let link = Link::connect(bus.clone(), &tasks)
+            .await
+            .map_err(|refused| {
+                let why = held.why_refused().filter(|_| by_token);
+                match why.filter(|_| refused.kind() == Kind::AuthenticationFailed) {
+                    Some(why) => Error::from(why).source(refused),
+                    None => refused,
+                }
+            })?;
         let tools = Tools::new(Side::Client);
         let remote = Remote::new(link.clone(), options.bounds);
         let stack = policy::caller::stack(remote, tools.clone());
@@ -166,6 +172,7 @@ impl Mesh {
         Ok(Self {
             inner: Arc::new(Inner {
                 link,
+                bus,
                 stack,
                 session,
                 timeout: options.timeout,
