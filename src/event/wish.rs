@@ -57,10 +57,21 @@ pub struct Open {
     /// Where to begin.
     #[serde(default)]
     pub from: From,
+    /// Whether what is stored is to be told again: it needs `replay` in the place of `subscribe`.
+    #[serde(default)]
+    pub replay: bool,
+}
+
+impl Open {
+    /// The action of the permissions that it needs.
+    #[must_use]
+    pub const fn action(&self) -> &'static str {
+        if self.replay { "replay" } else { "subscribe" }
+    }
 }
 
 /// A stream pushes, and what it holds.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Opened {
     /// The number of its first event.
@@ -71,6 +82,10 @@ pub struct Opened {
     pub events: u64,
     /// How many of them are sent before the first new one.
     pub pending: u64,
+    /// The numbers of those at the beginning that are passed over: their headers would end the
+    /// connection of whoever is sent them. 64 at most.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unreadable: Vec<u64>,
 }
 
 /// What a pattern of types is to a stream: the whole parts that it begins with.
@@ -159,16 +174,21 @@ impl Wish {
     }
 
     /// What the stream is to be asked for: the subjects of the events in these domains, as far as
-    /// this reader may see all of them.
+    /// this reader may do this (`subscribe`, `replay`) with all of them.
     ///
     /// # Errors
     /// `INVALID_PARAMS` where a pattern is none, `ACCESS_DENIED` with the permission that is
     /// missing.
-    pub fn filters(&self, domains: &[&str], may: &Permissions) -> Result<Vec<String>, Error> {
+    pub fn filters(
+        &self,
+        domains: &[&str],
+        action: &str,
+        may: &Permissions,
+    ) -> Result<Vec<String>, Error> {
         let source = self.source.as_ref().map_or("*", Identity::as_str);
         let mut filters = Vec::new();
         for types in self.read()? {
-            self.permit(&types, may)?;
+            self.permit(&types, action, may)?;
             let known = |domain: &&&str| types.domain().is_none_or(|own| own == **domain);
             for domain in domains.iter().filter(known) {
                 filters.push(match &types {
@@ -193,7 +213,7 @@ impl Wish {
     }
 
     /// A permission for `*` as source is one for every source.
-    fn permit(&self, types: &Types, may: &Permissions) -> Result<(), Error> {
+    fn permit(&self, types: &Types, action: &str, may: &Permissions) -> Result<(), Error> {
         let covers = |source: &str| {
             may.iter().any(|permission| {
                 let widest = format!("events/{source}/{}", types.widest());
@@ -203,7 +223,7 @@ impl Wish {
                     (Pattern::Exact(exact), Types::One(_)) => *exact == widest,
                     (Pattern::Exact(_), _) => false,
                 };
-                target && permission.action.matches(&["subscribe"])
+                target && permission.action.matches(&[action])
             })
         };
         let source = self.source.as_ref().map_or("*", Identity::as_str);
@@ -215,7 +235,7 @@ impl Wish {
         } else {
             "*"
         };
-        let needs = format!("subscribe:events/{source}/{}{star}", types.widest());
+        let needs = format!("{action}:events/{source}/{}{star}", types.widest());
         Err(Error::new(
             Kind::AccessDenied,
             format!("these events need the permission `{needs}`; --type and --source ask for less"),
@@ -264,8 +284,17 @@ mod tests {
     }
 
     fn filters(types: &[&str], source: Option<&str>, may: &[&str]) -> Result<Vec<String>, String> {
+        filters_of("subscribe", types, source, may)
+    }
+
+    fn filters_of(
+        action: &str,
+        types: &[&str],
+        source: Option<&str>,
+        may: &[&str],
+    ) -> Result<Vec<String>, String> {
         let may = Permissions::parse(may).expect("permissions");
-        let filters = wish(types, source).filters(&["task", "pipeline"], &may);
+        let filters = wish(types, source).filters(&["task", "pipeline"], action, &may);
         filters.map_err(|error| error.message().to_owned())
     }
 
@@ -317,6 +346,16 @@ mod tests {
         assert!(filters(&["task.*"], Some("alice"), &partly).is_ok());
         assert!(filters(&["task.*"], None, &partly).is_err());
         assert!(filters(&["task.*"], Some("al"), &["publish:events/al/task.*"]).is_err());
+    }
+
+    #[test]
+    fn who_follows_may_not_replay_for_that() {
+        let (follows, replays) = ("subscribe:events/*/task.*", "replay:events/*/task.*");
+        let asked = |action, may| filters_of(action, &["task.a"], None, &[may]);
+        assert!(asked("replay", replays).is_ok() && asked("subscribe", follows).is_ok());
+        assert!(asked("subscribe", replays).is_err());
+        let said = asked("replay", follows).expect_err("denied");
+        assert!(said.contains("replay:events/*/task.a"), "{said}");
     }
 
     #[test]

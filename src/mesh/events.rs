@@ -52,7 +52,7 @@ impl Events {
     /// `INVALID_PARAMS` where the wish is none, `ACCESS_DENIED` where this member may not see all of
     /// it, and what kept the control plane from answering.
     pub async fn tail(&self, wish: Wish, begin: &[Begin]) -> Result<Tail, Error> {
-        Tail::open(&self.mesh, wish, begin).await
+        Tail::open(&self.mesh, &wish, begin).await
     }
 
     /// The publisher, for limits of one's own. It knows the declared domains of when it was first
