@@ -1,5 +1,6 @@
 //! Events on a real broker.
 
+mod poison;
 mod publish;
 mod tail;
 
