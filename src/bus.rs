@@ -14,6 +14,7 @@ pub mod keep;
 mod link;
 pub mod micro;
 mod notice;
+pub mod outbox;
 mod parts;
 pub mod probe;
 mod remote;

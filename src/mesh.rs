@@ -21,6 +21,8 @@ mod beside;
 mod events;
 mod feed;
 mod guest;
+mod outlet;
+mod replay;
 mod result;
 mod servers;
 mod session;
@@ -41,6 +43,8 @@ pub use self::{
     beside::Beside,
     events::Events,
     guest::{Guest, Guests},
+    outlet::Outlet,
+    replay::Replay,
     result::{Answer, ToolResult},
     servers::Servers,
     tail::{Begin, Stored, Tail, Told},

@@ -17,6 +17,8 @@ pub const SERVICE_ERROR: &str = "Nats-Service-Error";
 pub const SERVICE_ERROR_CODE: &str = "Nats-Service-Error-Code";
 /// Stands on a message that a stream stored: such a message is no answer.
 pub const STREAM: &str = "Nats-Stream";
+/// Stands on an event that is told again: its place, `WEFT_TASKS:12`.
+pub const REPLAY: &str = "Weft-Replay";
 
 /// The version of the wire that this build speaks.
 pub const VERSION: &str = "1";

@@ -94,7 +94,11 @@ async fn a_tail_goes_on_behind_poison_and_calls_hear_nothing_of_it() {
     let news = [vec!["WEFT_TASKS:12".to_owned()], named("task.a", 10..12)].concat();
     assert_eq!(told(&mut tail, 3).await, news);
     assert_eq!(told(first, 3).await, news);
-    assert_eq!(connection(&mesh), calls, "calls have the connection that they had");
+    assert_eq!(
+        connection(&mesh),
+        calls,
+        "calls have the connection that they had"
+    );
     // The twin: who may not see it is not told of it.
     let issued = plane.issue("alice", &["subscribe:events/root/*"]).await;
     let alice = join(&plane, &issued.token).await.expect("let in");
