@@ -46,7 +46,7 @@ impl RawReader {
     ///
     /// # Errors
     /// `SERVER_OVERLOADED` where the broker does not answer, or has no such stream.
-    #[allow(dead_code, reason = "the way to a dead letter, whose number is known")]
+    #[expect(dead_code, reason = "the way to a dead letter, whose number is known")]
     pub(super) async fn get(&self, stream: &str, sequence: u64) -> Result<Option<Raw>, Error> {
         self.ask(stream, &json!({"seq": sequence.max(1)})).await
     }

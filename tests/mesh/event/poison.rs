@@ -80,7 +80,7 @@ async fn a_tail_goes_on_behind_poison_and_calls_hear_nothing_of_it() {
     let mut first = events.tail(wish(&["task.a"]), &begins[1].0).await;
     let first = first.as_mut().expect("opened");
     assert_eq!(told(first, 6).await, history.concat()[5..]);
-    let stored = plane.stored_at("WEFT_TASKS", 6).await;
+    let (stored, _) = plane.stored_at("WEFT_TASKS", 6).await;
     begins.push((from(From::Time(stored)), 5));
     let mut timed = events.tail(wish(&["task.a"]), &begins[2].0).await;
     let timed = timed.as_mut().expect("opened");
