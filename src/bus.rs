@@ -15,6 +15,7 @@ pub mod keep;
 mod link;
 pub mod micro;
 mod notice;
+pub mod outbox;
 mod parts;
 pub mod probe;
 pub mod pull;

@@ -7,6 +7,7 @@
 //! connections). On an existing broker with one account those of `STORE` are enough, and the
 //! broker's own operator decides who may connect.
 
+mod ahead;
 mod broker_jwt;
 mod callout;
 mod changes;

@@ -22,6 +22,8 @@ mod delivery;
 mod events;
 mod feed;
 mod guest;
+mod outlet;
+mod replay;
 mod result;
 mod servers;
 mod session;
@@ -44,6 +46,8 @@ pub use self::{
     delivery::{Delivery, Place},
     events::Events,
     guest::{Guest, Guests},
+    outlet::Outlet,
+    replay::Replay,
     result::{Answer, ToolResult},
     servers::Servers,
     subscribe::{Subscribe, Subscription},
@@ -122,7 +126,7 @@ pub struct Mesh {
 #[derive(Debug)]
 struct Inner {
     link: Link,
-    /// How it connected.
+    /// How another connection is made.
     bus: BusOptions,
     stack: SharedService,
     session: Session,

@@ -120,7 +120,7 @@ fn absent(subject: &str) -> Error {
     .case(case::STREAM_ABSENT)
 }
 
-fn denied(subject: &str) -> Error {
+pub(super) fn denied(subject: &str) -> Error {
     Error::new(
         Kind::AccessDenied,
         format!("the broker does not let this token publish to `{subject}`"),

@@ -43,6 +43,23 @@ pub struct Sent {
     pub body: Bytes,
 }
 
+impl Sent {
+    /// When it was stored, milliseconds since 1970.
+    #[must_use]
+    pub const fn at_ms(&self) -> u64 {
+        self.at / 1_000_000
+    }
+}
+
+/// What a stream says.
+#[derive(Clone, Debug)]
+pub enum Heard {
+    /// A message.
+    Sent(Sent),
+    /// It has nothing to send now.
+    Idle,
+}
+
 /// A reader's place to be sent to.
 #[derive(Debug)]
 pub struct Following {
@@ -75,25 +92,29 @@ impl Following {
         &self.number
     }
 
-    /// The next message; `None` where one was lost, or nothing more will come: ask anew.
-    pub async fn next(&mut self) -> Option<Sent> {
+    /// What comes next; `None` where a message was lost, or nothing more will come: ask anew.
+    pub async fn heard(&mut self) -> Option<Heard> {
         loop {
             let message = timeout(SILENCE_MAX, self.from.next()).await.ok()??;
             match Place::of(&message) {
                 Some(place) => {
                     self.sent += 1;
-                    return (place.sent == self.sent).then(|| place.with(message));
+                    let in_order = place.sent == self.sent;
+                    return in_order.then(|| Heard::Sent(place.with(message)));
                 }
-                None => self.attend(&message).await?,
+                None if self.attend(&message).await? => return Some(Heard::Idle),
+                None => {}
             }
         }
     }
 
-    /// A word of the stream itself; `None` where it sent more than came.
-    async fn attend(&self, message: &Message) -> Option<()> {
+    /// A word of the stream itself: whether it is that it has nothing to send. `None` where it sent
+    /// more than came.
+    async fn attend(&self, message: &Message) -> Option<bool> {
         let stalled = wire::header(message, &STALLED);
         let asked = message.reply.as_deref().or(stalled);
-        if let Some(to) = asked.filter(|to| to.starts_with(FLOW)) {
+        let asked = asked.filter(|to| to.starts_with(FLOW));
+        if let Some(to) = asked {
             let going_on = OutboundMessage {
                 subject: to.into(),
                 reply: None,
@@ -104,7 +125,10 @@ impl Following {
         }
         let said = wire::header(message, &LAST_CONSUMER);
         let sent = said.and_then(|sent| sent.parse::<u64>().ok());
-        sent.is_none_or(|sent| sent <= self.sent).then_some(())
+        if sent.is_some_and(|sent| sent > self.sent) {
+            return None;
+        }
+        Some(sent.is_some() && asked.is_none())
     }
 }
 

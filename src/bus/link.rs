@@ -18,7 +18,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-pub(super) use self::line::Line;
+pub(super) use self::line::{Line, REFUSAL_LATE};
 use super::{
     connect::{self, Connected, Options},
     fault,

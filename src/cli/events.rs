@@ -1,6 +1,10 @@
-//! `weft events`: publish what happened, and follow it.
+//! `weft events`: publish what happened, follow it, and have it told again.
 
+mod begin;
+pub(super) mod line;
+mod pick;
 pub(super) mod publish;
+pub(super) mod replay;
 pub(super) mod tail;
 
 use super::{exit::Exit, failure::Failure, invocation::Invocation};
@@ -9,9 +13,10 @@ const EXAMPLES: &str = "\
 EXAMPLES
   weft events publish task.completed --data '{\"taskId\": \"t-17\"}'
   weft events publish research.completed --data @found.json --corr report-7
-  weft events tail --type 'task.*' --since 5m";
+  weft events tail --type 'task.*' --since 5m
+  weft events replay --type 'task.*' --since 24h --dry-run";
 
-/// Publish and follow events
+/// Publish, follow and replay events
 #[derive(clap::Args)]
 #[command(before_help = EXAMPLES, arg_required_else_help = true, disable_help_subcommand = true)]
 pub(super) struct Args {
@@ -32,11 +37,14 @@ enum Command {
     Publish(publish::Args),
     /// Print events as they are published, with those before them where asked for
     Tail(tail::Args),
+    /// Print events that are stored once more, or deliver them again
+    Replay(replay::Args),
 }
 
 pub(super) async fn run(args: &Args, to: &mut Invocation) -> Result<Exit, Failure> {
     match &args.command {
         Command::Publish(args) => publish::run(args, to).await,
         Command::Tail(args) => tail::run(args, to).await,
+        Command::Replay(args) => replay::run(args, to).await,
     }
 }

@@ -1,5 +1,6 @@
 //! The one owner of standard output and standard error: data goes to the first, talk to the second.
 
+mod reader;
 pub(crate) mod table;
 
 use std::{
@@ -50,6 +51,8 @@ pub(crate) struct Printer {
     /// The form of data.
     pub(crate) format: Format,
     quiet: bool,
+    /// Whether it is the process's own standard output that is written to.
+    own: bool,
     /// A progress line stands on the terminal, to be wiped before anything else is said.
     progress: bool,
 }
@@ -78,6 +81,7 @@ impl Printer {
             },
             format,
             quiet,
+            own: true,
             progress: false,
         }
     }
@@ -98,6 +102,17 @@ impl Printer {
             self.err.colour
         } else {
             self.out.colour
+        }
+    }
+
+    /// Resolves when nobody reads standard output any more: a pipe whose other end is closed.
+    pub(crate) fn reader_gone(&self) -> impl Future<Output = ()> + Send + use<> {
+        let pipe = self.own.then(reader::pipe).flatten();
+        async move {
+            match pipe {
+                Some(pipe) => reader::gone(pipe).await,
+                None => std::future::pending().await,
+            }
         }
     }
 
@@ -277,6 +292,7 @@ pub(crate) mod tests {
             err: stream(&err),
             format,
             quiet: false,
+            own: false,
             progress: false,
         };
         (printer, out, err)

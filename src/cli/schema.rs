@@ -112,7 +112,12 @@ fn all() -> BTreeMap<String, Value> {
     add("output/dlq-show", of::<weftbus::event::LetterShown>());
     add("output/error", of::<ErrorObject>());
     add("output/events-publish", of::<events::publish::Stored>());
-    add("output/events-tail", of::<events::tail::Line>());
+    add("output/events-replay", of::<events::line::Line>());
+    add(
+        "output/events-replay-summary",
+        of::<events::replay::summary::Summary>(),
+    );
+    add("output/events-tail", of::<events::line::Line>());
     add("output/health", of::<health::Health>());
     add("output/servers", of::<Vec<servers::Server>>());
     add("output/token-inspect", of::<token::About>());

@@ -18,7 +18,9 @@ use serde_json::json;
 use tokio::time::timeout;
 
 use super::{
+    ahead,
     connect::{REQUEST_MAX, Wire, unavailable},
+    raw::RawReader,
     tokens::invalid,
 };
 use crate::{
@@ -69,7 +71,8 @@ impl Readers {
         }
     }
 
-    /// Has a stream push what these filters let pass.
+    /// Has a stream push what these filters let pass, but for what would end the reader's
+    /// connection at once.
     ///
     /// # Errors
     /// `SERVER_OVERLOADED` where the broker does not do it.
@@ -82,11 +85,13 @@ impl Readers {
     ) -> Result<Opened, Error> {
         let failed = |what: &str| unavailable(&format!("the stream {stream} {what}"));
         let name = format!("r_{who}_{}", id::delivery());
+        let raw = RawReader::new(self.wire.clone());
+        let start = ahead::look(&raw, stream, &filters, from).await?;
         let config = push::Config {
             name: Some(name.clone()),
             description: Some(format!("a reader of {who}")),
             deliver_subject: subject::delivery(who, deliver),
-            deliver_policy: policy(from)?,
+            deliver_policy: policy(start.from)?,
             ack_policy: AckPolicy::None,
             filter_subjects: filters,
             flow_control: true,
@@ -109,6 +114,7 @@ impl Readers {
                 last: state.last_sequence,
                 events: state.messages,
                 pending: consumer.cached_info().num_pending,
+                unreadable: start.unreadable,
             })
         };
         let opened = timeout(REQUEST_MAX * 2, opened);
@@ -161,7 +167,10 @@ pub(super) fn policy(from: From) -> Result<DeliverPolicy, Error> {
     Ok(match from {
         From::Now => DeliverPolicy::New,
         From::Start => DeliverPolicy::All,
-        From::Sequence(start_sequence) => DeliverPolicy::ByStartSequence { start_sequence },
+        From::Sequence(number) => DeliverPolicy::ByStartSequence {
+            // Numbers begin with 1, and the broker takes no other.
+            start_sequence: number.max(1),
+        },
         From::Time(ms) => {
             let wrong = || invalid(format!("argument `from`: {ms} is no time"));
             let at = i64::try_from(ms)

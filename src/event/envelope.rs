@@ -104,6 +104,19 @@ impl Event {
         })
     }
 
+    /// What others read of it without its body, under the names that CloudEvents gives.
+    pub(crate) fn cloud_headers(&self, source: &str) -> Vec<(&'static str, String)> {
+        // CloudEvents wants `"` and `%` encoded.
+        let id = self.id.replace('%', "%25").replace('"', "%22");
+        vec![
+            ("ce-specversion", "1.0".to_owned()),
+            ("ce-id", id),
+            ("ce-source", source.to_owned()),
+            ("ce-type", self.kind.clone()),
+            ("ce-time", self.timestamp.clone()),
+        ]
+    }
+
     /// Reads what came under this subject's source: it is the broker that vouches for it, so what
     /// the body says of its source counts for nothing.
     ///

@@ -198,13 +198,7 @@ impl Inner {
 
 /// What others read of an event without its body: CloudEvents' names, and our own.
 fn headers(event: &Event, source: &str) -> Vec<(&'static str, String)> {
-    let mut headers = vec![
-        ("ce-specversion", "1.0".to_owned()),
-        ("ce-id", percent(&event.id)),
-        ("ce-source", source.to_owned()),
-        ("ce-type", event.kind.clone()),
-        ("ce-time", event.timestamp.clone()),
-    ];
+    let mut headers = event.cloud_headers(source);
     if let Some(correlation) = &event.correlation_id {
         let terms = Terms {
             correlation: Some(correlation.as_str().into()),
@@ -213,11 +207,6 @@ fn headers(event: &Event, source: &str) -> Vec<(&'static str, String)> {
         headers.push((header::WEFT, terms.encode()));
     }
     headers
-}
-
-/// An id in a header: CloudEvents wants `"` and `%` encoded.
-fn percent(id: &str) -> String {
-    id.replace('%', "%25").replace('"', "%22")
 }
 
 fn full() -> Error {

@@ -57,10 +57,21 @@ pub struct Open {
     /// Where to begin.
     #[serde(default)]
     pub from: From,
+    /// Whether what is stored is to be told again: it needs `replay` in the place of `subscribe`.
+    #[serde(default)]
+    pub replay: bool,
+}
+
+impl Open {
+    /// The action of the permissions that it needs.
+    #[must_use]
+    pub const fn action(&self) -> &'static str {
+        if self.replay { "replay" } else { "subscribe" }
+    }
 }
 
 /// A stream pushes, and what it holds.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Opened {
     /// The number of its first event.
@@ -71,6 +82,10 @@ pub struct Opened {
     pub events: u64,
     /// How many of them are sent before the first new one.
     pub pending: u64,
+    /// The numbers of those at the beginning that are passed over: their headers would end the
+    /// connection of whoever is sent them. 64 at most.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unreadable: Vec<u64>,
 }
 
 /// What a pattern of types is to a stream: the whole parts that it begins with.
@@ -159,16 +174,21 @@ impl Wish {
     }
 
     /// What the stream is to be asked for: the subjects of the events in these domains, as far as
-    /// this reader may see all of them.
+    /// this reader may do this (`subscribe`, `replay`) with all of them.
     ///
     /// # Errors
     /// `INVALID_PARAMS` where a pattern is none, `ACCESS_DENIED` with the permission that is
     /// missing.
-    pub fn filters(&self, domains: &[&str], may: &Permissions) -> Result<Vec<String>, Error> {
+    pub fn filters(
+        &self,
+        domains: &[&str],
+        action: &str,
+        may: &Permissions,
+    ) -> Result<Vec<String>, Error> {
         let source = self.source.as_ref().map_or("*", Identity::as_str);
         let mut filters = Vec::new();
         for types in self.read()? {
-            self.permit(&types, may)?;
+            self.permit(&types, action, may)?;
             let known = |domain: &&&str| types.domain().is_none_or(|own| own == **domain);
             for domain in domains.iter().filter(known) {
                 filters.push(match &types {
@@ -181,13 +201,14 @@ impl Wish {
         Ok(without_overlaps(filters))
     }
 
-    /// Whether this reader may see all of it.
+    /// Whether this reader may subscribe to all of it.
     ///
     /// # Errors
     /// As [`Wish::filters`].
     pub fn permitted(&self, may: &Permissions) -> Result<(), Error> {
         let all = self.read()?;
-        all.iter().try_for_each(|types| self.permit(types, may))
+        all.iter()
+            .try_for_each(|types| self.permit(types, "subscribe", may))
     }
 
     /// The streams that keep events of it, with these declared domains.
@@ -223,7 +244,7 @@ impl Wish {
     }
 
     /// A permission for `*` as source is one for every source.
-    fn permit(&self, types: &Types, may: &Permissions) -> Result<(), Error> {
+    fn permit(&self, types: &Types, action: &str, may: &Permissions) -> Result<(), Error> {
         let covers = |source: &str| {
             may.iter().any(|permission| {
                 let widest = format!("events/{source}/{}", types.widest());
@@ -233,7 +254,7 @@ impl Wish {
                     (Pattern::Exact(exact), Types::One(_)) => *exact == widest,
                     (Pattern::Exact(_), _) => false,
                 };
-                target && permission.action.matches(&["subscribe"])
+                target && permission.action.matches(&[action])
             })
         };
         let source = self.source.as_ref().map_or("*", Identity::as_str);
@@ -245,7 +266,7 @@ impl Wish {
         } else {
             "*"
         };
-        let needs = format!("subscribe:events/{source}/{}{star}", types.widest());
+        let needs = format!("{action}:events/{source}/{}{star}", types.widest());
         Err(Error::new(
             Kind::AccessDenied,
             format!("these events need the permission `{needs}`; --type and --source ask for less"),
@@ -281,81 +302,4 @@ pub fn domains_of<'a>(stream: &str, declared: &'a [Domain]) -> Vec<&'a str> {
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    fn wish(types: &[&str], source: Option<&str>) -> Wish {
-        Wish {
-            types: types.iter().map(|text| (*text).to_owned()).collect(),
-            source: source.map(|name| Identity::new(name).expect("a name")),
-        }
-    }
-
-    fn filters(types: &[&str], source: Option<&str>, may: &[&str]) -> Result<Vec<String>, String> {
-        let may = Permissions::parse(may).expect("permissions");
-        let filters = wish(types, source).filters(&["task", "pipeline"], &may);
-        filters.map_err(|error| error.message().to_owned())
-    }
-
-    #[test]
-    fn a_wish_becomes_filters_of_a_stream() {
-        let all = |types: &[&str], source| filters(types, source, &["*"]).expect("permitted");
-        assert_eq!(
-            all(&[], None),
-            ["weft.v1.evt.*.task.>", "weft.v1.evt.*.pipeline.>"]
-        );
-        assert_eq!(all(&["task.*"], Some("al")), ["weft.v1.evt.al.task.>"]);
-        assert_eq!(
-            all(&["task.cre*", "task.created"], None),
-            ["weft.v1.evt.*.task.>"]
-        );
-        assert_eq!(all(&["task.a.b*"], None), ["weft.v1.evt.*.task.a.>"]);
-        assert_eq!(
-            all(&["task.created", "task.failed"], None),
-            ["weft.v1.evt.*.task.failed", "weft.v1.evt.*.task.created"]
-        );
-        assert!(all(&["research.*"], None).is_empty(), "another stream's");
-        for bad in ["", "task", ".*", "task.>", "ta sk.*", "Task.*"] {
-            assert!(filters(&[bad], None, &["*"]).is_err(), "{bad}");
-        }
-    }
-
-    #[test]
-    fn nobody_follows_more_than_he_may() {
-        let may = [
-            "subscribe:events/al/task.*",
-            "subscribe:events/*/task.created",
-        ];
-        assert!(filters(&["task.*"], Some("al"), &may).is_ok());
-        assert!(filters(&["task.failed"], Some("al"), &may).is_ok());
-        assert!(filters(&["task.created"], None, &may).is_ok());
-        assert!(filters(&["task.created"], Some("bob"), &may).is_ok());
-        for (types, source) in [
-            (&["task.*"][..], None),
-            (&["task.*"][..], Some("bob")),
-            (&["task.failed"][..], Some("bob")),
-            (&["task.created", "task.failed"][..], None),
-            (&[][..], Some("al")),
-            (&["*"][..], None),
-        ] {
-            let said = filters(types, source, &may).expect_err("denied");
-            assert!(said.contains("subscribe:events/"), "{said}");
-        }
-        let partly = ["subscribe:events/al*"];
-        assert!(filters(&["task.*"], Some("alice"), &partly).is_ok());
-        assert!(filters(&["task.*"], None, &partly).is_err());
-        assert!(filters(&["task.*"], Some("al"), &["publish:events/al/task.*"]).is_err());
-    }
-
-    #[test]
-    fn a_reader_sorts_out_what_the_broker_let_pass() {
-        let mut event = Event::new("task.created", json!({}));
-        event.source = Identity::new("al").ok();
-        assert!(wish(&["task.cre*"], None).sieve().wants(&event));
-        assert!(!wish(&["task.cro*"], None).sieve().wants(&event));
-        assert!(wish(&[], Some("al")).sieve().wants(&event));
-        assert!(!wish(&[], Some("bob")).sieve().wants(&event));
-    }
-}
+mod tests;

@@ -51,7 +51,7 @@ impl Mesh {
             ..inner.bus.clone()
         };
         let tasks = inner.tasks.group();
-        match Link::connect(options, &tasks).await {
+        match Box::pin(Link::connect(options, &tasks)).await {
             Ok(link) => Ok(Beside { link, tasks }),
             Err(error) => {
                 tasks.cancel();

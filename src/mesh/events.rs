@@ -13,7 +13,7 @@
 
 use serde_json::json;
 
-use super::{Begin, Mesh, Subscribe, Tail};
+use super::{Begin, Mesh, Outlet, Replay, Subscribe, Tail};
 use crate::{
     error::Error,
     event::{Declared, Event, Published, Publisher, Receipt, Types, Wish},
@@ -52,7 +52,32 @@ impl Events {
     /// `INVALID_PARAMS` where the wish is none, `ACCESS_DENIED` where this member may not see all of
     /// it, and what kept the control plane from answering.
     pub async fn tail(&self, wish: Wish, begin: &[Begin]) -> Result<Tail, Error> {
-        Tail::open(&self.mesh, wish, begin).await
+        Tail::open(&self.mesh, &wish, begin).await
+    }
+
+    /// Tells again what is stored: each stream from where `begin` has it (nothing: from its first
+    /// event), to what is its last event now, and to what was stored at `until`, milliseconds since
+    /// 1970. A stream that `begin` leaves out is left out.
+    ///
+    /// # Errors
+    /// `INVALID_PARAMS` where the wish is none or no stream is left, `ACCESS_DENIED` where this
+    /// member may not replay all of it, and what kept the control plane from answering.
+    pub async fn replay(
+        &self,
+        wish: Wish,
+        begin: &[Begin],
+        until: Option<u64>,
+    ) -> Result<Replay, Error> {
+        Replay::open(&self.mesh, &wish, begin, until).await
+    }
+
+    /// Opens a subject to which stored events are published once more: one below
+    /// `weft.v1.dlv.{me}.`, or one that is not Weft's, as far as the broker lets this member.
+    ///
+    /// # Errors
+    /// `INVALID_PARAMS` where the subject is another, and as [`Mesh::connect_beside`].
+    pub async fn outlet(&self, subject: &str) -> Result<Outlet, Error> {
+        Outlet::open(&self.mesh, subject).await
     }
 
     /// Subscribes to events of these types, `task.created`, `task.*` or `*`: each has to be

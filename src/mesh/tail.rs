@@ -4,30 +4,19 @@
 //! a message, the connection, the broker. Of several streams history comes in the order in which it
 //! was stored, and news as it comes.
 
-use std::time::Duration;
+mod lanes;
+mod reader;
 
-use futures_util::future::select_all;
+use bytes::Bytes;
 use serde_json::json;
-use tokio::{
-    sync::mpsc,
-    time::{sleep, timeout},
-};
 
-use super::Mesh;
+use self::reader::Reader;
+pub(super) use self::{lanes::Lanes, reader::Reach};
+use super::{Beside, Mesh};
 use crate::{
-    bus::follow::{Following, Sent},
     error::{Error, Kind},
-    event::{Declared, Event, From, Open, Opened, Sieve, Wish},
-    name::subject,
-    spawn::Failure,
+    event::{Declared, Event, From, Wish},
 };
-
-/// Events of one stream that wait for who reads them.
-const QUEUE_MAX: usize = 256;
-/// How long the history of one stream waits for that of another.
-const ORDER_MAX: Duration = Duration::from_secs(10);
-/// How soon a stream that could not be read is tried again.
-const AGAIN: Duration = Duration::from_secs(1);
 
 /// An event that was stored.
 #[derive(Clone, Debug)]
@@ -40,6 +29,8 @@ pub struct Stored {
     pub sequence: u64,
     /// When it was stored, milliseconds since 1970.
     pub at: u64,
+    /// Its body, byte by byte.
+    pub body: Bytes,
 }
 
 impl Stored {
@@ -81,24 +72,8 @@ pub enum Told {
 /// Events as they come. Dropping it ends it.
 #[derive(Debug)]
 pub struct Tail {
-    lanes: Vec<Lane>,
-}
-
-/// One stream's events.
-#[derive(Debug)]
-struct Lane {
-    from: mpsc::Receiver<Item>,
-    /// What came and has to wait for its turn.
-    head: Option<(u64, Told)>,
-    /// How many stored events are still to come.
-    behind: u64,
-}
-
-/// What the task of a stream says.
-enum Item {
-    Told { at: u64, behind: u64, told: Told },
-    Behind(u64),
-    Failed(Error),
+    lanes: Lanes,
+    _beside: Beside,
 }
 
 impl Tail {
@@ -107,37 +82,18 @@ impl Tail {
     /// # Errors
     /// `INVALID_PARAMS` where the wish is none, `ACCESS_DENIED` where this member may not see all of
     /// it, and what kept the control plane from answering.
-    pub(super) async fn open(mesh: &Mesh, wish: Wish, from: &[Begin]) -> Result<Self, Error> {
-        let declared: Declared = mesh.control("event_types", json!({})).await?;
-        let mut lanes = Vec::new();
-        for stream in wish.streams(&declared.domains)? {
-            let begin = from.iter().find(|begin| begin.is_for(&stream));
-            let begin = begin.map_or(From::Now, |begin| begin.from);
-            let reader = Reader {
-                mesh: mesh.clone(),
-                sieve: wish.sieve(),
-                wish: wish.clone(),
-                stream,
-            };
-            // The first time while somebody waits for it: what is wrong is his to know.
-            let opened = reader.open(begin).await?;
-            let behind = opened.1.pending;
-            let (tell, heard) = mpsc::channel(QUEUE_MAX);
-            let run = reader.follow(begin, opened, tell);
-            let stop = mesh.inner.tasks.stopping();
-            let task = async move {
-                tokio::select! { () = stop.cancelled() => {}, () = run => {} }
-            };
-            mesh.inner
-                .tasks
-                .spawn("tail of a stream", Failure::Logged, task);
-            lanes.push(Lane {
-                from: heard,
-                head: None,
-                behind,
-            });
-        }
-        Ok(Self { lanes })
+    pub(super) async fn open(mesh: &Mesh, wish: &Wish, begin: &[Begin]) -> Result<Self, Error> {
+        let begins = |stream: &str| {
+            let begin = begin.iter().find(|begin| begin.is_for(stream));
+            begin.map_or(From::Now, |begin| begin.from)
+        };
+        let streams = streams(mesh, wish).await?.into_iter();
+        let streams = streams.map(|stream| (begins(&stream), stream)).collect();
+        let (lanes, beside) = read(mesh, wish, streams, Reach::On).await?;
+        Ok(Self {
+            lanes,
+            _beside: beside,
+        })
     }
 
     /// What comes next.
@@ -145,54 +101,31 @@ impl Tail {
     /// # Errors
     /// What ended it: the permission was lost, or this member left.
     pub async fn next(&mut self) -> Result<Told, Error> {
-        loop {
-            self.history().await?;
-            let ready = self.lanes.iter_mut().filter(|lane| lane.head.is_some());
-            let first = ready.min_by_key(|lane| lane.head.as_ref().map(|(at, _)| *at));
-            if let Some((_, told)) = first.and_then(|lane| lane.head.take()) {
-                return Ok(told);
-            }
-            let waiting = self.lanes.iter_mut().map(|lane| Box::pin(lane.from.recv()));
-            let (item, lane, _) = select_all(waiting).await;
-            self.lanes[lane].take(item)?;
-        }
+        let told = self.lanes.next().await?;
+        told.ok_or_else(|| Error::new(Kind::InternalError, "a tail of no stream"))
     }
 
     /// Whether everything that was stored has been told: what comes now is new.
     #[must_use]
     pub fn is_live(&self) -> bool {
-        let told = |lane: &Lane| lane.behind == 0 && lane.head.is_none();
-        self.lanes.iter().all(told)
-    }
-
-    /// Waits until each stream that is still in its history has something to show.
-    async fn history(&mut self) -> Result<(), Error> {
-        for lane in &mut self.lanes {
-            while lane.head.is_none() && lane.behind > 0 {
-                match timeout(ORDER_MAX, lane.from.recv()).await {
-                    Ok(item) => lane.take(item)?,
-                    // It goes on when it can; the others do now.
-                    Err(_) => lane.behind = 0,
-                }
-            }
-        }
-        Ok(())
+        self.lanes.is_live()
     }
 }
 
-impl Lane {
-    fn take(&mut self, item: Option<Item>) -> Result<(), Error> {
-        match item {
-            Some(Item::Told { at, behind, told }) => {
-                self.behind = behind;
-                self.head = Some((at, told));
-            }
-            Some(Item::Behind(behind)) => self.behind = behind,
-            Some(Item::Failed(error)) => return Err(error),
-            None => return Err(Error::new(Kind::ServerOverloaded, "the mesh was left")),
-        }
-        Ok(())
+/// Reads these streams over a connection of their own: what is in them may end it.
+pub(super) async fn read(
+    mesh: &Mesh,
+    wish: &Wish,
+    streams: Vec<(From, String)>,
+    reach: Reach,
+) -> Result<(Lanes, Beside), Error> {
+    let beside = mesh.connect_beside("events").await?;
+    let mut lanes = Vec::new();
+    for (from, stream) in streams {
+        let on = (mesh, &beside);
+        lanes.push(Reader::start(on, wish, stream, (from, reach)).await?);
     }
+    Ok((Lanes::new(lanes), beside))
 }
 
 /// Where one stream begins, or all of them.
@@ -205,130 +138,13 @@ pub struct Begin {
 }
 
 impl Begin {
-    fn is_for(&self, stream: &str) -> bool {
+    pub(super) fn is_for(&self, stream: &str) -> bool {
         self.stream.as_deref().is_none_or(|own| own == stream)
     }
 }
 
-/// Reads one stream, again and again.
-struct Reader {
-    mesh: Mesh,
-    wish: Wish,
-    sieve: Sieve,
-    stream: String,
-}
-
-impl Reader {
-    async fn open(&self, from: From) -> Result<(Following, Opened), Error> {
-        let following = Following::open(self.mesh.link()).await?;
-        let arguments = Open {
-            deliver: following.number().to_owned(),
-            stream: self.stream.clone(),
-            wish: self.wish.clone(),
-            from,
-        };
-        let opened = self.mesh.control("event_open", arguments).await?;
-        Ok((following, opened))
-    }
-
-    async fn follow(
-        self,
-        mut from: From,
-        (mut following, mut opened): (Following, Opened),
-        tell: mpsc::Sender<Item>,
-    ) {
-        loop {
-            let begun = self.begin(from, &opened, &tell).await;
-            if from == From::Now {
-                from = From::Sequence(opened.last + 1);
-            }
-            let read = async {
-                while let Some(sent) = following.next().await {
-                    from = From::Sequence(sent.sequence + 1);
-                    if tell.send(self.item(sent)).await.is_err() {
-                        return false;
-                    }
-                }
-                true
-            };
-            // Nobody reads any more: that ends it also while nothing comes.
-            let goes_on = tokio::select! {
-                goes_on = read => goes_on,
-                () = tell.closed() => false,
-            };
-            if !begun || !goes_on {
-                return;
-            }
-            (following, opened) = loop {
-                match self.open(from).await {
-                    Ok(opened) => break opened,
-                    Err(error) if error.kind() == Kind::AccessDenied => {
-                        drop(tell.send(Item::Failed(error)).await);
-                        return;
-                    }
-                    Err(error) => tracing::debug!(stream = self.stream, %error, "not read now"),
-                }
-                if tell.is_closed() {
-                    return;
-                }
-                sleep(AGAIN).await;
-            };
-        }
-    }
-
-    /// Says what a stream that was just opened holds, and lacks. Says whether somebody hears it.
-    async fn begin(&self, from: From, opened: &Opened, tell: &mpsc::Sender<Item>) -> bool {
-        let mut told = Vec::new();
-        if let From::Sequence(wanted) = from
-            && wanted < opened.first
-        {
-            told.push(Told::Gone {
-                stream: self.stream.clone(),
-                numbers: (wanted, opened.first - 1),
-            });
-        }
-        let missing = missing(opened);
-        if missing > 0 && from != From::Now {
-            let stream = self.stream.clone();
-            told.push(Told::Holes { stream, missing });
-        }
-        for told in told {
-            let (at, behind) = (0, opened.pending);
-            if tell.send(Item::Told { at, behind, told }).await.is_err() {
-                return false;
-            }
-        }
-        tell.send(Item::Behind(opened.pending)).await.is_ok()
-    }
-
-    fn item(&self, sent: Sent) -> Item {
-        let (at, behind) = (sent.at, sent.pending);
-        let cursor = || format!("{}:{}", self.stream, sent.sequence);
-        let read = match subject::event_parts(&sent.subject) {
-            Some((source, _)) => Event::read(&sent.body, source),
-            None => return Item::Behind(behind),
-        };
-        let told = match read {
-            Ok(event) if !self.sieve.wants(&event) => return Item::Behind(behind),
-            Ok(event) => Told::Event(Box::new(Stored {
-                event,
-                stream: self.stream.clone(),
-                sequence: sent.sequence,
-                at: at / 1_000_000,
-            })),
-            Err(error) => Told::Unreadable {
-                cursor: cursor(),
-                why: error.message().to_owned(),
-            },
-        };
-        Item::Told { at, behind, told }
-    }
-}
-
-/// How many events a stream lacks between its first and its last.
-const fn missing(opened: &Opened) -> u64 {
-    if opened.events == 0 {
-        return 0;
-    }
-    (opened.last + 1).saturating_sub(opened.first + opened.events)
+/// The streams that a wish is about.
+pub(super) async fn streams(mesh: &Mesh, wish: &Wish) -> Result<Vec<String>, Error> {
+    let declared: Declared = mesh.control("event_types", json!({})).await?;
+    wish.streams(&declared.domains)
 }

@@ -6,6 +6,7 @@ mod drain;
 mod frame;
 mod garbage;
 mod link;
+mod outbox;
 mod part;
 mod plain;
 mod token;

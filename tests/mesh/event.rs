@@ -1,12 +1,44 @@
 //! Events on a real broker.
 
 mod durable;
+mod outlet;
+mod pipe;
+mod poison;
 mod publish;
+mod replay;
+mod replayed;
 mod tail;
+
+use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 
-use crate::plane::Plane;
+use crate::{plane::Plane, process::weft};
+
+/// Our own program, as who holds this token.
+pub(crate) fn typed(plane: &Plane, token: &str, words: &[&str]) -> Command {
+    let mut command = Command::new(weft());
+    command
+        .env_clear()
+        .env("WEFT_NATS_URL", &plane.url)
+        .env("WEFT_TOKEN", token)
+        .arg("events")
+        .args(words)
+        .stdin(Stdio::null());
+    command
+}
+
+/// What it wrote, by lines.
+pub(crate) fn lines(output: &Output) -> Vec<Value> {
+    let text = String::from_utf8(output.stdout.clone()).expect("UTF-8");
+    let line = |line| serde_json::from_str(line).expect("JSON");
+    text.lines().map(line).collect()
+}
+
+/// What it said beside that.
+pub(crate) fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
 
 /// A message that a stream keeps.
 pub(crate) struct Stored {

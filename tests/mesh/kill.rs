@@ -3,6 +3,7 @@
 
 mod broker;
 mod child;
+mod events;
 mod weft;
 
 use std::time::Duration;

@@ -17,6 +17,7 @@ mod kill;
 mod large;
 mod native;
 mod plane;
+mod poison;
 mod process;
 mod protocol;
 mod readme;

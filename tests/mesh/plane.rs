@@ -97,6 +97,19 @@ impl Plane {
         .await
     }
 
+    /// When a message of a stream was stored: milliseconds since 1970, and nine digits of seconds.
+    pub(crate) async fn stored_at(&self, stream: &str, sequence: u64) -> (u64, String) {
+        let to = format!("$JS.API.STREAM.MSG.GET.{stream}");
+        let asked = format!(r#"{{"seq":{sequence}}}"#);
+        let answer = self.keeper.ask(&to, &asked).await.expect("the broker");
+        let answer: serde_json::Value = serde_json::from_slice(&answer.payload).expect("JSON");
+        let time = answer["message"]["time"].as_str().expect("a time");
+        let time = chrono::DateTime::parse_from_rfc3339(time).expect("a time");
+        let ms = u64::try_from(time.timestamp_millis()).expect("after 1970");
+        let text = time.to_rfc3339_opts(chrono::SecondsFormat::Nanos, true);
+        (ms, text)
+    }
+
     /// Everything that STORE holds, as text: streams, counters, subjects.
     pub(crate) async fn holds(&self) -> String {
         let mut all = String::new();

@@ -194,6 +194,22 @@ async fn what_a_role_may_not_publish_is_refused_by_the_broker() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_may_replay_delivers_to_himself_alone() {
+    let plane = Plane::start().await;
+    let may = ["replay:events/bob/task.*"];
+    let alice = plane.enter("alice", Role::Caller, &may).await;
+    let bob = plane
+        .enter("bob", Role::Caller, &["subscribe:events/bob/*"])
+        .await;
+    let mut heard = alice.subscribe("weft.v1.dlv.alice.again", None).await;
+    alice.publish("weft.v1.dlv.alice.again", None, "{}").await;
+    assert!(next(&mut heard).await.is_some());
+    alice.is_content();
+    alice.cannot_publish("weft.v1.dlv.bob.again").await;
+    bob.cannot_publish("weft.v1.dlv.bob.again").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_role_may_not_read_is_refused_by_the_broker() {
     let cast = Cast::gather().await;
     for (subject, queue) in [

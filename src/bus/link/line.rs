@@ -32,7 +32,7 @@ const PROBE_MAX: Duration = Duration::from_secs(2);
 /// How long the library may have no room for a message.
 const SEND_MAX: Duration = Duration::from_secs(2);
 /// A refusal comes by another way than the probe behind it, so it may come this much later.
-const REFUSAL_LATE: Duration = Duration::from_millis(20);
+pub(in crate::bus) const REFUSAL_LATE: Duration = Duration::from_millis(20);
 /// Refused subscriptions that are remembered.
 const REFUSED_MAX: usize = 64;
 
@@ -197,7 +197,7 @@ impl Line {
 
     /// A request that nobody answers: the broker must say so, or that it denies it. Where somebody
     /// listens to everything (`nats sub '>'`) it says nothing; then any sign of life will do.
-    pub(super) async fn probe(&self, identity: &Identity) -> Result<(), Error> {
+    pub(in crate::bus) async fn probe(&self, identity: &Identity) -> Result<(), Error> {
         let call = CallId::now();
         let nobody = ServerName::new("prb").expect("it is a name");
         let to = subject::probe(identity);

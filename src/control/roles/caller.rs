@@ -136,6 +136,10 @@ impl Lines<'_> {
         if action.matches(&["publish"]) {
             self.events(target);
         }
+        if action.matches(&["replay"]) && reaches_events(target) {
+            // Events that are told again go to himself, below his own deliveries.
+            self.publish("dlv", ">");
+        }
     }
 
     /// The place, or any where the grain is too coarse for it.
@@ -153,7 +157,7 @@ impl Lines<'_> {
     }
 
     fn everything(&mut self) {
-        for kind in ["req", "ins", "ctl", "wrk", "evt"] {
+        for kind in ["req", "ins", "ctl", "wrk", "evt", "dlv"] {
             self.publish(kind, ">");
         }
         self.to.subscribe.insert("weft.v1.ntf.>".to_owned());
@@ -211,6 +215,17 @@ impl Lines<'_> {
             None => Some(">".to_owned()),
             Some((whole, _)) if whole.split('.').all(is_plain) => Some(format!("{whole}.>")),
             Some(_) => None,
+        }
+    }
+}
+
+/// Whether a target means some event.
+fn reaches_events(target: &Pattern) -> bool {
+    match target {
+        Pattern::All => true,
+        Pattern::Exact(exact) => exact.starts_with("events/"),
+        Pattern::Prefix(prefix) => {
+            prefix.starts_with("events/") || "events/".starts_with(prefix.as_str())
         }
     }
 }
@@ -300,6 +315,9 @@ mod tests {
             ("publish:events/al/ta*", "weft.v1.evt.al.>"),
             ("publish:events/a*", "weft.v1.evt.al.>"),
             ("publish:events/*", "weft.v1.evt.al.>"),
+            ("replay:events/bob/task.created", "weft.v1.dlv.al.>"),
+            ("replay:events/*", "weft.v1.dlv.al.>"),
+            ("*", "weft.v1.dlv.al.>"),
             ("*:tools/gh/x", "weft.v1.req.al.gh.tools.call.x"),
             ("*", "weft.v1.req.al.>"),
         ] {
@@ -317,6 +335,7 @@ mod tests {
             "publish:events/bob*",
             "publish:events/al/a>b.*",
             "subscribe:events/al/task.created",
+            "replay:mesh/dlq",
             "serve:tools/gh/*",
             "admin:mesh/tokens",
         ] {

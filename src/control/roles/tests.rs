@@ -155,7 +155,7 @@ proptest! {
                 ["weft", "v1", "js", ..] => prop_assert!(line.contains(".WEFT_WORK.me") || line.contains("$KV.WEFT_TASK.me."), "{}", line),
                 ["weft", "v1", "dlq", ..] => prop_assert_eq!(tokens[4], "me", "{}", line),
                 ["weft", "v1", "srv", ..] => {}
-                ["weft", "v1", "req" | "ins" | "ctl" | "wrk" | "evt" | "aud" | "trc" | "hb" | "ntf" | "prb", ..] =>
+                ["weft", "v1", "req" | "ins" | "ctl" | "wrk" | "evt" | "dlv" | "aud" | "trc" | "hb" | "ntf" | "prb", ..] =>
                     prop_assert_eq!(tokens[3], "me", "{}", line),
                 ["$KV", "WEFT_TASK", who, ..] => prop_assert_eq!(who, "me"),
                 ["$JS", "FC", ..] => {}

@@ -24,7 +24,7 @@ impl Desk {
         let mut filters = BTreeMap::new();
         for stream in asked.wish.streams(declared)? {
             let domains = domains_of(&stream, declared);
-            let own = asked.wish.filters(&domains, &by.permissions)?;
+            let own = asked.wish.filters(&domains, "subscribe", &by.permissions)?;
             if !own.is_empty() {
                 filters.insert(stream, own);
             }

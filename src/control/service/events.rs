@@ -22,7 +22,8 @@ impl Desk {
             let said = format!("argument `stream`: `{shown}` keeps no events");
             return Err(invalid(said));
         }
-        let filters = arguments.wish.filters(&domains, &by.permissions)?;
+        let action = arguments.action();
+        let filters = arguments.wish.filters(&domains, action, &by.permissions)?;
         if filters.is_empty() {
             let said = format!("argument `types`: none of these is in {stream}");
             return Err(invalid(said));

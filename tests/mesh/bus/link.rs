@@ -1,10 +1,6 @@
 //! The connection: killed, stopped, poisoned, tapped. What was under way is told, and it comes back.
 
-use std::{
-    io::{Read as _, Write as _},
-    net::TcpStream,
-    time::Duration,
-};
+use std::time::Duration;
 
 use futures_util::{FutureExt as _, StreamExt as _, future::join_all, stream::FuturesUnordered};
 use rustix::process::Signal;
@@ -19,7 +15,10 @@ use weftbus::{
 };
 
 use super::bench::{Bench, SOON, Seen, ask, body, call, call_of, echo, gated, limits, passes};
-use crate::process::until;
+use crate::{
+    poison::{BARE_CR, poison},
+    process::until,
+};
 
 /// So many calls that came and wait.
 async fn under_way(remote: &Remote, seen: &Seen, count: usize) -> FuturesUnordered<CallFuture> {
@@ -83,24 +82,6 @@ async fn a_killed_broker_ends_calls_and_is_found_again() {
     assert_eq!(remote.link().calls_under_way(), 0);
 }
 
-/// A message whose header value has a bare CR: it kills the library's connection task.
-fn poison(mut socket: TcpStream, subject: &str, reply: &str) {
-    let headers = "NATS/1.0\r\nX: a\rb\r\n\r\n";
-    let (head, all) = (headers.len(), headers.len() + 2);
-    let text = format!(
-        "CONNECT {{\"verbose\":false,\"headers\":true,\"pedantic\":false,\"no_responders\":true}}\r\n\
-         HPUB {subject} {reply} {head} {all}\r\n{headers}{{}}\r\nPING\r\n"
-    );
-    socket.write_all(text.as_bytes()).expect("connected");
-    let mut heard = Vec::new();
-    let mut piece = [0; 1024];
-    while !heard.windows(4).any(|four| four == b"PONG") {
-        let count = socket.read(&mut piece).expect("connected");
-        assert!(count > 0, "{}", String::from_utf8_lossy(&heard));
-        heard.extend_from_slice(&piece[..count]);
-    }
-}
-
 #[tokio::test]
 async fn poison_for_a_caller_costs_him_one_connection() {
     let bench = Bench::new();
@@ -116,7 +97,7 @@ async fn poison_for_a_caller_costs_him_one_connection() {
             reply = request.reply;
         }
         let reply = reply.expect("a call has a reply subject");
-        poison(bench.broker.socket(), &reply, "");
+        poison(bench.broker.socket(), None, (&reply, ""), BARE_CR);
         are_lost(calls, Duration::from_secs(6)).await;
         open.send_replace(true);
         back_within(&remote, Duration::from_secs(6)).await;
@@ -134,7 +115,7 @@ async fn poison_for_a_server_costs_it_one_connection() {
         open.send_replace(false);
         let calls = under_way(&remote, &seen, 10).await;
         let to = "weft.v1.req.alice.gh.tools.call.x";
-        poison(bench.broker.socket(), to, "");
+        poison(bench.broker.socket(), None, (to, ""), BARE_CR);
         // The callers' connection lives: it is the server that tells them.
         are_lost(calls, Duration::from_secs(6)).await;
         assert_eq!(remote.link().state(), LinkState::Up);

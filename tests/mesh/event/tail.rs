@@ -17,18 +17,18 @@ use crate::{
     stage::PATIENCE,
 };
 
-fn wish(types: &[&str]) -> Wish {
+pub(super) fn wish(types: &[&str]) -> Wish {
     Wish {
         types: types.iter().map(|text| (*text).to_owned()).collect(),
         source: None,
     }
 }
 
-fn from(from: From) -> Vec<Begin> {
+pub(super) fn from(from: From) -> Vec<Begin> {
     vec![Begin { stream: None, from }]
 }
 
-async fn publish(mesh: &Mesh, kind: &str, ids: std::ops::Range<usize>) {
+pub(super) async fn publish(mesh: &Mesh, kind: &str, ids: std::ops::Range<usize>) {
     let events = mesh.events();
     let mut receipts = Vec::new();
     for n in ids {
@@ -41,7 +41,7 @@ async fn publish(mesh: &Mesh, kind: &str, ids: std::ops::Range<usize>) {
 }
 
 /// The ids of the next events.
-async fn ids(tail: &mut Tail, count: usize) -> Vec<String> {
+pub(super) async fn ids(tail: &mut Tail, count: usize) -> Vec<String> {
     let mut ids = Vec::new();
     while ids.len() < count {
         match timeout(PATIENCE, tail.next())
@@ -56,7 +56,7 @@ async fn ids(tail: &mut Tail, count: usize) -> Vec<String> {
     ids
 }
 
-fn named(kind: &str, ids: std::ops::Range<usize>) -> Vec<String> {
+pub(super) fn named(kind: &str, ids: std::ops::Range<usize>) -> Vec<String> {
     ids.map(|n| format!("{kind}-{n}")).collect()
 }
 

@@ -1,15 +1,11 @@
-//! Where a tail begins, as the command line says it.
+//! Where events begin and end, as the command line says it.
 
 use chrono::{DateTime, SecondsFormat};
-use weftbus::{
-    config::Period,
-    event::From,
-    mesh::{Begin, Told},
-};
+use weftbus::{config::Period, event::From, mesh::Begin};
 
 use crate::cli::{failure::Failure, time};
 
-/// Where to begin: nothing is now.
+/// Where to begin: nothing is now for a tail, and the first event for a replay.
 #[derive(clap::Args)]
 #[group(multiple = false)]
 pub(super) struct Since {
@@ -35,7 +31,7 @@ impl Since {
             return Ok((all(From::Sequence(number)), None));
         }
         if let Some(since) = &self.since {
-            return Ok((all(From::Time(since_ms(since)?)), None));
+            return Ok((all(From::Time(moment("--since", since)?)), None));
         }
         let Some(after) = &self.after else {
             return Ok((Vec::new(), None));
@@ -58,13 +54,14 @@ impl Since {
     }
 }
 
-fn since_ms(text: &str) -> Result<u64, Failure> {
+/// A time, or so long ago: milliseconds since 1970.
+pub(super) fn moment(flag: &str, text: &str) -> Result<u64, Failure> {
     if let Ok(at) = DateTime::parse_from_rfc3339(text) {
         return Ok(u64::try_from(at.timestamp_millis()).unwrap_or(0));
     }
     let period: Period = text.parse().map_err(|_| {
         Failure::usage(format!(
-            "--since {text}: a time is 5m, 24h or 2026-11-22T09:30:00Z"
+            "{flag} {text}: a time is 5m, 24h or 2026-11-22T09:30:00Z"
         ))
     })?;
     Ok((time::now() * 1000).saturating_sub(period.as_millis()))
@@ -86,22 +83,6 @@ pub(super) fn time(ms: u64) -> String {
         || ms.to_string(),
         |at| at.to_rfc3339_opts(SecondsFormat::Millis, true),
     )
-}
-
-/// What is no event, for people.
-pub(super) fn words(told: &Told) -> String {
-    match told {
-        Told::Event(stored) => stored.cursor(),
-        Told::Unreadable { cursor, why } => format!("{cursor} is passed over: {why}"),
-        Told::Gone { stream, numbers } => format!(
-            "{stream}: the events {} to {} are gone: their time was over, or somebody removed them",
-            numbers.0, numbers.1
-        ),
-        Told::Holes { stream, missing } => format!(
-            "{stream} lacks {missing} events between its first and its last: they were removed, or \
-             its files are damaged"
-        ),
-    }
 }
 
 #[cfg(test)]
@@ -138,9 +119,9 @@ mod tests {
 
     #[test]
     fn a_time_is_a_date_or_so_long_ago() {
-        assert_eq!(since_ms("1970-01-01T00:00:01Z").ok(), Some(1000));
-        let ago = since_ms("5m").expect("a time");
+        assert_eq!(moment("--since", "1970-01-01T00:00:01Z").ok(), Some(1000));
+        let ago = moment("--since", "5m").expect("a time");
         assert!(time::now() * 1000 - ago >= 300_000);
-        assert!(since_ms("yesterday").is_err());
+        assert!(moment("--until", "yesterday").is_err());
     }
 }
