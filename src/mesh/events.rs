@@ -11,6 +11,7 @@
 //! # }
 //! ```
 
+use serde::Deserialize;
 use serde_json::json;
 
 use super::{Begin, Mesh, Outlet, Replay, Tail};
@@ -78,6 +79,21 @@ impl Events {
     /// `INVALID_PARAMS` where the subject is another, and as [`Mesh::connect_beside`].
     pub async fn outlet(&self, subject: &str) -> Result<Outlet, Error> {
         Outlet::open(&self.mesh, subject).await
+    }
+
+    /// Has the control plane deliver these stored events of a stream once more, to one durable
+    /// reader alone; 256 at most. Says how many it delivered: what is gone is not there.
+    ///
+    /// # Errors
+    /// What the control plane says, or its silence.
+    pub async fn redeliver(&self, to: &str, stream: &str, numbers: &[u64]) -> Result<u64, Error> {
+        #[derive(Deserialize)]
+        struct Delivered {
+            delivered: u64,
+        }
+        let arguments = json!({"to": to, "stream": stream, "numbers": numbers});
+        let answer: Delivered = self.mesh.control("replay_deliver", arguments).await?;
+        Ok(answer.delivered)
     }
 
     /// The publisher, for limits of one's own. It knows the declared domains of when it was first
