@@ -6,7 +6,7 @@ TOOLS := .tools
 NATS := $(TOOLS)/nats/bin/nats-server
 PREFIX ?= $(HOME)/.cargo
 
-.PHONY: up test check bench suite bench-gateway install tools tools-real clean-tools
+.PHONY: up test check bench replay suite bench-gateway install tools tools-real clean-tools
 
 ## up: run the mesh with the example servers
 up: $(NATS)
@@ -29,6 +29,11 @@ check:
 bench: $(NATS)
 	$(CARGO) build --profile dist --bin weft
 	./target/dist/weft bench call
+
+## replay: replays by each start and filter on a stream of 100,000 events, and the dry run of each
+replay: $(NATS)
+	$(CARGO) build --bins
+	WEFT_REPLAY_EVENTS=100000 $(CARGO) test --test mesh event::replayed -- --nocapture
 
 ## suite: the official conformance suite, directly and through Weft; keeps count of what passes
 suite: tools tools-real

@@ -11,6 +11,7 @@
 //! # }
 //! ```
 
+use serde::Deserialize;
 use serde_json::json;
 
 use super::{Begin, Mesh, Outlet, Replay, Subscribe, Tail};
@@ -85,6 +86,21 @@ impl Events {
     #[must_use]
     pub fn subscribe(&self, types: &str) -> Subscribe {
         Subscribe::new(self.mesh.clone(), types)
+    }
+
+    /// Has the control plane deliver these stored events of a stream once more, to one durable
+    /// reader alone; 256 at most. Says how many it delivered: what is gone is not there.
+    ///
+    /// # Errors
+    /// What the control plane says, or its silence.
+    pub async fn redeliver(&self, to: &str, stream: &str, numbers: &[u64]) -> Result<u64, Error> {
+        #[derive(Deserialize)]
+        struct Delivered {
+            delivered: u64,
+        }
+        let arguments = json!({"to": to, "stream": stream, "numbers": numbers});
+        let answer: Delivered = self.mesh.control("replay_deliver", arguments).await?;
+        Ok(answer.delivered)
     }
 
     /// The publisher, for limits of one's own. It knows the declared domains of when it was first

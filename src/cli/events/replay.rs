@@ -1,12 +1,13 @@
 //! `weft events replay`: what is stored, told again.
 
+mod consumer;
 mod goal;
 mod pace;
 pub(in crate::cli) mod summary;
 
-use weftbus::mesh::{Mesh, Stored, Told};
+use weftbus::mesh::{Mesh, Told};
 
-use self::{goal::Goal, pace::Pace, summary::Summary};
+use self::{consumer::Consumer, goal::Goal, pace::Pace, summary::Summary};
 use super::{begin::moment, line::words, pick::Pick};
 use crate::cli::{
     exit::Exit,
@@ -21,6 +22,7 @@ EXAMPLES
   weft events replay --corr report-7 -o jsonl | jq .data
   weft events replay --after WEFT_TASKS:1200 --until 2026-11-22T09:30:00Z --dry-run
   weft events replay --source alice --to-subject weft.v1.dlv.alice.again
+  weft events replay --type 'task.*' --since 1h --to billing
   weft events replay --type 'research.*' --since 1h --pace original";
 
 const AFTER: &str = "\
@@ -31,7 +33,7 @@ that the streams still have; it ends with what is the last one when it begins, a
 Each event is marked: `replayed` in the lines (`weft schema output/events-replay`), and the header
 `Weft-Replay: STREAM:NUMBER` on messages. --to-subject publishes the body of each to a subject below
 weft.v1.dlv.YOU., or to one that is not Weft's as far as the broker lets you; who listens there gets
-it. --dry-run reads and counts the same events and delivers none.
+it. --to has them delivered to one durable reader alone. --dry-run reads and counts the same events and delivers none.
 
 --pace original waits between two events as long as lay between their storing, a day where it was a
 day; Ctrl-C ends it.
@@ -53,6 +55,9 @@ pub(in crate::cli) struct Args {
     /// Publish them to this subject
     #[arg(long, value_name = "SUBJ")]
     to_subject: Option<String>,
+    /// Have them delivered to this durable reader alone
+    #[arg(long, value_name = "CONSUMER", conflicts_with = "to_subject")]
+    to: Option<String>,
     /// How fast
     #[arg(long, value_enum, default_value_t)]
     pace: pace::Kind,
@@ -64,7 +69,7 @@ pub(in crate::cli) struct Args {
 pub(super) async fn run(args: &Args, to: &mut Invocation) -> Result<Exit, Failure> {
     joined(to, async |mesh, to| {
         // Who reads lines may have had enough of them; a subject gets all.
-        let printed = args.to_subject.is_none();
+        let printed = args.to_subject.is_none() && args.to.is_none();
         let gone = to.printer.reader_gone();
         tokio::select! {
             done = args.replay(mesh, &mut to.printer) => done,
@@ -92,7 +97,7 @@ impl Args {
             match told {
                 Told::Event(stored) if picker.wants(&stored) => {
                     pace.wait_for(stored.at).await;
-                    deliver(&mut goal, *stored, &mut summary, to).await?;
+                    goal.deliver(*stored, &mut summary, to).await?;
                 }
                 Told::Event(_) => {}
                 other => {
@@ -101,7 +106,7 @@ impl Args {
                 }
             }
         }
-        let printed = goal.finish().await?;
+        let printed = goal.finish(&mut summary).await?;
         summary.show(printed, to)?;
         Ok(summary.exit())
     }
@@ -112,22 +117,14 @@ impl Args {
             Some(subject) => Some(mesh.events().outlet(subject).await?),
             None => None,
         };
-        Ok(match outlet {
+        let at_once = self.pace == pace::Kind::Original;
+        let consumer = self.to.as_deref();
+        let consumer = consumer.map(|name| Consumer::new(mesh, name, at_once));
+        Ok(match (outlet, consumer) {
             _ if self.dry_run => Goal::Nobody,
-            Some(outlet) => Goal::Subject(outlet),
-            None => Goal::Lines,
+            (Some(outlet), _) => Goal::Subject(outlet),
+            (None, Some(consumer)) => Goal::Consumer(consumer),
+            (None, None) => Goal::Lines,
         })
     }
-}
-
-async fn deliver(
-    goal: &mut Goal,
-    stored: Stored,
-    summary: &mut Summary,
-    to: &mut Printer,
-) -> Result<(), Failure> {
-    let stream = stored.stream.clone();
-    goal.deliver(stored, to).await?;
-    summary.count(stream);
-    Ok(())
 }

@@ -99,7 +99,7 @@ fn of_events() -> Vec<ToolDefinition> {
         define::<Open, Opened>(
             EVENT_OPEN,
             "Read a stream of events",
-            "Has a stream push its events to weft.v1.dlv.{caller}.{deliver}, from where the caller says; one reader a stream. Needs subscribe:events/{source}/{type} for all that is asked for.",
+            "Has a stream push its events to weft.v1.dlv.{caller}.{deliver}, from where the caller says; one reader a stream. Needs subscribe:events/{source}/{type} for all that is asked for; replay:events/{source}/{type} for a replay.",
             true,
         ),
     ]

@@ -198,7 +198,8 @@ async fn each_start_and_each_filter_gives_what_is_meant() {
         let ids = heard.iter().map(|line| line["id"].as_str().expect("an id"));
         let mut ids: Vec<_> = ids.collect();
         let mut wanted: Vec<_> = meant.iter().map(|one| one.id.as_str()).collect();
-        (ids.sort_unstable(), wanted.sort_unstable());
+        ids.sort_unstable();
+        wanted.sort_unstable();
         assert_eq!(ids, wanted, "{words:?}");
         in_order(&heard, &meant, &words);
         assert!(heard.iter().all(|line| line["replayed"] == true));

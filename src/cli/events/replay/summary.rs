@@ -39,10 +39,15 @@ impl Summary {
         }
     }
 
-    /// One more was delivered.
-    pub(super) fn count(&mut self, stream: String) {
-        self.events += 1;
-        *self.streams.entry(stream).or_default() += 1;
+    /// So many more of a stream were delivered.
+    pub(super) fn count(&mut self, stream: String, events: u64) {
+        self.events += events;
+        *self.streams.entry(stream).or_default() += events;
+    }
+
+    /// So many were read, and not there any more when they were to be delivered.
+    pub(super) const fn miss(&mut self, events: u64) {
+        self.gone += events;
     }
 
     /// Something was told that is no event.
@@ -110,7 +115,7 @@ mod tests {
     fn summary(dry_run: bool) -> Summary {
         let mut summary = Summary::new(dry_run);
         for stream in ["WEFT_TASKS", "WEFT_SWARM", "WEFT_TASKS"] {
-            summary.count(stream.to_owned());
+            summary.count(stream.to_owned(), 1);
         }
         summary
     }
