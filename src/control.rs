@@ -13,6 +13,7 @@ mod callout;
 mod changes;
 mod connect;
 mod definition;
+mod durability;
 mod durables;
 mod events;
 mod file;
@@ -47,6 +48,7 @@ use self::{
     trust::Watches,
 };
 pub use self::{
+    durability::Durability,
     file::write_private,
     keys::{FILE as SECRETS_FILE, Secrets, SecretsError},
     registry::Registry,
@@ -141,6 +143,19 @@ impl Control {
     #[must_use]
     pub fn trust(&self) -> Trust {
         self.desk.watches.local().clone()
+    }
+
+    /// When the broker has what it acknowledges on its disk, as it says itself.
+    ///
+    /// # Errors
+    /// `SERVER_OVERLOADED` where it does not say: a broker of somebody else's lets us not ask.
+    pub async fn durability(&self) -> Result<Durability, Error> {
+        match &self.desk.kicks {
+            Some(system) => durability::durability(system).await,
+            None => Err(connect::unavailable(
+                "the broker is somebody else's, and does not let us ask when it writes to its disk",
+            )),
+        }
     }
 
     /// Issues a connect token without a call over the mesh: for the parts of the same process.

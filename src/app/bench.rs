@@ -5,6 +5,7 @@
 //! are noisy, their ratios less so. The mesh side is the product's own: a façade, a token on every
 //! message, permissions, metrics and spans.
 
+pub mod events;
 mod measure;
 pub mod plain;
 
@@ -291,7 +292,15 @@ pub async fn run(plan: Plan, search: &Search, folder: &Path) -> Result<Report, S
     })
 }
 
-fn options(search: &Search, data: &Path, existing: Option<&str>) -> Result<UpOptions, StartError> {
+/// A mesh in a folder of its own, on its own broker or on one that is there.
+///
+/// # Errors
+/// A folder that can't be one of a mesh.
+pub fn options(
+    search: &Search,
+    data: &Path,
+    existing: Option<&str>,
+) -> Result<UpOptions, StartError> {
     let sources = Sources {
         overrides: Overrides {
             data: Some(data.to_owned()),

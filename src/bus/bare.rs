@@ -3,6 +3,8 @@
 //! Two ways a good engineer would write it by hand: the library's own `request`, and one wildcard
 //! inbox with a table of one-shot channels.
 
+pub mod stream;
+
 use std::{
     collections::HashMap,
     sync::{

@@ -13,7 +13,8 @@ use super::{
 const EXAMPLES: &str = "\
 EXAMPLES
   weft bench call
-  weft bench call --rounds 5 --slice 1s -o json";
+  weft bench call --rounds 5 --slice 1s -o json
+  weft bench events";
 
 /// Measure the mesh beside bare NATS, in the same run
 #[derive(clap::Args)]
@@ -27,6 +28,8 @@ pub(super) struct Args {
 enum Command {
     /// Calls: latency one at a time, throughput with 64 at once
     Call(Call),
+    /// Events: published and acknowledged, many at once and one alone, and read again
+    Events(Events),
 }
 
 /// Calls: latency one at a time, throughput with 64 at once
@@ -44,27 +47,106 @@ struct Call {
     slice: Period,
 }
 
+/// Events: published and acknowledged, many at once and one alone, and read again
+#[derive(clap::Args)]
+#[command(
+    before_help = EXAMPLES,
+    after_help = "Beside bare JetStream on the same broker, which writes to the disk before it acknowledges. The JSON\nhas `ratios` {publish, lone, replay}, and what the broker says of its disk. Release builds only."
+)]
+struct Events {
+    /// Rounds; each measures both sides
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=20))]
+    rounds: u16,
+    /// How long each side of a round is measured
+    #[arg(long, value_name = "TIME", default_value = "1s")]
+    slice: Period,
+}
+
 pub(super) async fn run(args: &Args, to: &mut Invocation) -> Result<Exit, Failure> {
-    let Command::Call(call) = &args.command;
     if cfg!(debug_assertions) {
         return Err(Failure::usage(
             "this is a debug build, and its figures would be none: `make bench` builds what is installed",
         ));
     }
-    let plan = Plan {
-        rounds: usize::from(call.rounds),
-        slice: call.slice.duration(),
-    };
     let folder = std::env::temp_dir().join(format!("weft-bench-{}", std::process::id()));
     let search = search(&folder, &to.env);
-    let measured = Box::pin(bench::run(plan, &search, &folder)).await;
+    let plan = |rounds: u16, slice: Period| Plan {
+        rounds: usize::from(rounds),
+        slice: slice.duration(),
+    };
+    let measured = match &args.command {
+        Command::Call(call) => {
+            let plan = plan(call.rounds, call.slice);
+            let measured = Box::pin(bench::run(plan, &search, &folder)).await;
+            measured.map(Measured::Calls)
+        }
+        Command::Events(events) => {
+            let plan = plan(events.rounds, events.slice);
+            let measured = Box::pin(bench::events::run(
+                plan,
+                bench::options(&search, &folder, None)?,
+            ))
+            .await;
+            measured.map(|report| Measured::Events(Box::new(report)))
+        }
+    };
     if let Err(error) = std::fs::remove_dir_all(&folder) {
         to.printer
             .warn(format!("{} was not removed: {error}", folder.display()));
     }
-    let report = measured?;
+    match measured? {
+        Measured::Calls(report) => calls(&report, to),
+        Measured::Events(report) => events(&report, to),
+    }
+}
+
+/// What was measured.
+enum Measured {
+    Calls(bench::Report),
+    Events(Box<bench::events::Report>),
+}
+
+fn events(report: &bench::events::Report, to: &mut Invocation) -> Result<Exit, Failure> {
     if !to.printer.is_table() {
-        to.printer.json(&report)?;
+        to.printer.json(report)?;
+        return Ok(Exit::Ok);
+    }
+    let mut table = Table::new(&["EVENTS", "WEFT", "BARE", "RATIO"]);
+    let rate = |rate: f64| format!("{rate:.0} a second");
+    table.row([
+        "published, 512 at once".to_owned(),
+        rate(report.publish_rate),
+        rate(report.bare_publish_rate),
+        ratio(&report.ratios.publish),
+    ]);
+    table.row([
+        "published, one alone".to_owned(),
+        format!("{:.0} us", report.lone_p50_us),
+        format!("{:.0} us", report.bare_lone_p50_us),
+        ratio(&report.ratios.lone),
+    ]);
+    table.row([
+        "read again".to_owned(),
+        rate(report.replay_rate),
+        format!("{} ({})", rate(report.bare_replay_rate), report.bare_replay),
+        ratio(&report.ratios.replay),
+    ]);
+    to.printer.table(&table)?;
+    let durability = if report.durability.always {
+        "before it acknowledges".to_owned()
+    } else {
+        format!("within {} s", report.durability.interval_ns / 1_000_000_000)
+    };
+    to.printer.say(format!(
+        "the broker writes to its disk {durability}; {} events acknowledged, {} stored",
+        report.acknowledged, report.stored
+    ));
+    Ok(Exit::Ok)
+}
+
+fn calls(report: &bench::Report, to: &mut Invocation) -> Result<Exit, Failure> {
+    if !to.printer.is_table() {
+        to.printer.json(report)?;
         return Ok(Exit::Ok);
     }
     let mut table = Table::new(&[

@@ -97,6 +97,10 @@ fn all() -> BTreeMap<String, Value> {
     }
     add("output/access-check", of::<access::Checked>());
     add("output/bench-call", of::<weftbus::app::bench::Report>());
+    add(
+        "output/bench-events",
+        of::<weftbus::app::bench::events::Report>(),
+    );
     add("output/config-check", of::<Vec<super::config::Checked>>());
     add(
         "output/conformance",

@@ -123,13 +123,7 @@ impl Series {
     }
 
     pub(super) fn ratio(&self, of: impl Fn(&Measured) -> f64) -> Ratio {
-        let rounds = self.base().iter().zip(&self.mesh);
-        let ratios: Vec<f64> = rounds.map(|(base, mesh)| of(mesh) / of(base)).collect();
-        Ratio {
-            median: median(ratios.iter().copied()),
-            min: ratios.iter().copied().fold(f64::INFINITY, f64::min),
-            max: ratios.iter().copied().fold(0.0, f64::max),
-        }
+        ratio(self.mesh.iter().map(&of), self.base().iter().map(&of))
     }
 
     /// What the base is called.
@@ -139,6 +133,16 @@ impl Series {
             Some((Way::Inbox, _)) | None => "wildcard inbox",
         };
         name.to_owned()
+    }
+}
+
+/// One side over the other, round by round.
+pub(super) fn ratio(ours: impl Iterator<Item = f64>, base: impl Iterator<Item = f64>) -> Ratio {
+    let ratios: Vec<f64> = ours.zip(base).map(|(ours, base)| ours / base).collect();
+    Ratio {
+        median: median(ratios.iter().copied()),
+        min: ratios.iter().copied().fold(f64::INFINITY, f64::min),
+        max: ratios.iter().copied().fold(0.0, f64::max),
     }
 }
 

@@ -1,0 +1,144 @@
+//! A bare stream, to measure events against: published to and read as the client library does it,
+//! on the same broker, with nothing of ours.
+
+use std::time::Duration;
+
+use async_nats::jetstream::{
+    self, Context,
+    consumer::{DeliverPolicy, pull, push},
+    stream::{Config, DiscardPolicy, StorageType, Stream},
+};
+use bytes::Bytes;
+use futures_util::StreamExt as _;
+use tokio::time::timeout;
+
+use crate::{
+    bus::{Link, fault},
+    error::{Error, Kind},
+};
+
+/// The stream, and the subject that it keeps.
+const NAME: &str = "WEFT_BENCH";
+const SUBJECT: &str = "weft.v1.bench.event";
+/// Bytes that it keeps at most.
+const BYTES_MAX: i64 = 512 << 20;
+/// How long one answer of the broker may take.
+const ANSWER_MAX: Duration = Duration::from_secs(10);
+
+/// How the library reads a stream in order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// Its ordered consumer that is pushed to.
+    Pushed,
+    /// Its ordered consumer that pulls.
+    Pulled,
+}
+
+/// A stream without Weft.
+#[derive(Clone, Debug)]
+pub struct BareStream {
+    context: Context,
+}
+
+impl BareStream {
+    /// Makes it, with the settings of the streams of events, on a connection that may.
+    ///
+    /// # Errors
+    /// What the broker says.
+    pub async fn make(link: &Link) -> Result<Self, Error> {
+        let context = jetstream::new(link.client());
+        let config = Config {
+            name: NAME.to_owned(),
+            subjects: vec![SUBJECT.to_owned()],
+            storage: StorageType::File,
+            discard: DiscardPolicy::New,
+            max_bytes: BYTES_MAX,
+            duplicate_window: Duration::from_secs(600),
+            ..Config::default()
+        };
+        let made = context.create_stream(config);
+        let made = timeout(ANSWER_MAX, made).await.map_err(|_| fault::down())?;
+        made.map_err(|error| fault::down().source(error))?;
+        Ok(Self { context })
+    }
+
+    /// Publishes, and waits for the acknowledgement.
+    ///
+    /// # Errors
+    /// What the broker says.
+    pub async fn publish(&self, body: Bytes) -> Result<Bytes, Error> {
+        let failed = |error: jetstream::context::PublishError| fault::down().source(error);
+        let sent = self.context.publish(SUBJECT, body).await.map_err(failed)?;
+        timeout(ANSWER_MAX, sent.into_future())
+            .await
+            .map_err(|_| fault::down())?
+            .map_err(failed)?;
+        Ok(Bytes::new())
+    }
+
+    /// How many messages a stream keeps, as it says itself.
+    ///
+    /// # Errors
+    /// What the broker says.
+    pub async fn stored(link: &Link, stream: Option<&str>) -> Result<u64, Error> {
+        let stream = open(link, stream.unwrap_or(NAME)).await?;
+        Ok(stream.cached_info().state.messages)
+    }
+
+    /// Reads the first messages of a stream in order, and counts their bytes.
+    ///
+    /// # Errors
+    /// What the broker says, and its silence.
+    pub async fn read(link: &Link, stream: &str, count: u64, order: Order) -> Result<usize, Error> {
+        let stream = open(link, stream).await?;
+        let mut bytes = 0;
+        let silent = || Error::new(Kind::Timeout, "the stream stopped sending");
+        match order {
+            Order::Pushed => {
+                let config = push::OrderedConfig {
+                    deliver_subject: link.client().new_inbox(),
+                    deliver_policy: DeliverPolicy::All,
+                    ..push::OrderedConfig::default()
+                };
+                let consumer = stream.create_consumer(config).await;
+                let consumer = consumer.map_err(|error| fault::down().source(error))?;
+                let messages = consumer.messages().await;
+                let mut messages = messages.map_err(|error| fault::down().source(error))?;
+                for _ in 0..count {
+                    let next = timeout(ANSWER_MAX, messages.next()).await.ok().flatten();
+                    let next = next.ok_or_else(silent)?;
+                    bytes += next
+                        .map_err(|error| fault::down().source(error))?
+                        .payload
+                        .len();
+                }
+            }
+            Order::Pulled => {
+                let config = pull::OrderedConfig {
+                    deliver_policy: DeliverPolicy::All,
+                    ..pull::OrderedConfig::default()
+                };
+                let consumer = stream.create_consumer(config).await;
+                let consumer = consumer.map_err(|error| fault::down().source(error))?;
+                let messages = consumer.messages().await;
+                let mut messages = messages.map_err(|error| fault::down().source(error))?;
+                for _ in 0..count {
+                    let next = timeout(ANSWER_MAX, messages.next()).await.ok().flatten();
+                    let next = next.ok_or_else(silent)?;
+                    bytes += next
+                        .map_err(|error| fault::down().source(error))?
+                        .payload
+                        .len();
+                }
+            }
+        }
+        Ok(bytes)
+    }
+}
+
+async fn open(link: &Link, name: &str) -> Result<Stream, Error> {
+    let context = jetstream::new(link.client());
+    let stream = timeout(ANSWER_MAX, context.get_stream(name)).await;
+    let stream = stream.map_err(|_| fault::down())?;
+    stream.map_err(|error| fault::down().source(error))
+}
