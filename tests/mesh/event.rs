@@ -1,6 +1,7 @@
 //! Events on a real broker.
 
 mod durable;
+mod letters;
 mod measured;
 mod outlet;
 mod pipe;
