@@ -17,6 +17,7 @@ mod file;
 mod keys;
 mod kick;
 mod leases;
+mod life;
 mod readers;
 mod registry;
 pub mod roles;
@@ -204,7 +205,8 @@ async fn begin(options: Options, tasks: &Tasks) -> Result<Desk, Error> {
         options.replicas,
     )
     .await?;
-    let registry = Registry::start(beats, bucket(names::SERVERS).await?, tasks).await?;
+    let voice = events.voice(&store);
+    let registry = Registry::start(beats, bucket(names::SERVERS).await?, voice, tasks).await?;
     let readers = Readers::new(store.clone());
     let changes = Changes::start(registry.servers(), store.clone(), tasks);
     let watches = Watches::start(&tokens, key, store, tasks);

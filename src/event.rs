@@ -17,6 +17,6 @@ pub use self::{
     envelope::{BYTES_MAX, Event},
     key::EventKey,
     kind::{Domain, EventType, STREAMS},
-    publisher::{Published, Publisher, Receipt},
+    publisher::{Published, Publisher, Receipt, message},
     wish::{From, Open, Opened, PATTERNS_MAX, Sieve, Wish, domains_of},
 };

@@ -1,5 +1,6 @@
 //! Events on a real broker.
 
+mod life;
 mod publish;
 mod tail;
 
