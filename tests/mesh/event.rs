@@ -3,6 +3,7 @@
 mod life;
 mod publish;
 mod tail;
+mod tasks;
 
 use serde_json::Value;
 
