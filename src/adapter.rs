@@ -29,7 +29,7 @@ pub mod upstream;
 
 pub use self::{
     backoff::Backoff,
-    status::{Changed, Peer, State, Status},
+    status::{Changed, Peer, State, Status, Touched},
     tools::{Tool, ToolList},
     upstream::{Options, Upstream},
 };

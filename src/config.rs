@@ -31,7 +31,9 @@ use std::{fmt, net::SocketAddr, path::PathBuf};
 
 pub use broker::{Broker, Credentials, Tls};
 pub use env::Env;
-pub use model::{Config, Gateway, KeyFile, Limits, Nats, Policy, Server, TlsFiles, Validate};
+pub use model::{
+    Config, Gateway, KeyFile, Limits, Nats, Policy, Server, ServerEvents, TlsFiles, Validate,
+};
 pub use name::slug;
 pub use problem::{Place, Problem, Problems, Warning, nearest};
 pub use secret::{Address, Secret, SecretSource, Setting};

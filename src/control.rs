@@ -21,6 +21,7 @@ mod keys;
 mod kick;
 mod leases;
 mod letters;
+mod life;
 mod raw;
 mod readers;
 mod registry;
@@ -219,7 +220,8 @@ async fn begin(options: Options, tasks: &Tasks) -> Result<Desk, Error> {
         options.replicas,
     )
     .await?;
-    let registry = Registry::start(beats, bucket(names::SERVERS).await?, tasks).await?;
+    let voice = events.voice(&store);
+    let registry = Registry::start(beats, bucket(names::SERVERS).await?, voice, tasks).await?;
     let readers = Readers::new(store.clone());
     let durables = Durables::start(store.clone(), events.streams(), tasks).await?;
     let letters = Letters::new(store.clone());

@@ -28,6 +28,6 @@ pub use self::{
         LETTERS_MAX, Letter, LetterEntry, LetterFailed, LetterGet, LetterList, LetterPage,
         LetterShown, LettersDone, LettersNamed, REASON_MAX, ReplayDeliver, ReplayDelivered,
     },
-    publisher::{Published, Publisher, Receipt},
+    publisher::{Published, Publisher, Receipt, message},
     wish::{From, Open, Opened, PATTERNS_MAX, Sieve, Wish, domains_of},
 };

@@ -8,6 +8,7 @@ pub mod caller;
 pub mod metrics;
 pub mod permit;
 pub mod server;
+pub mod tasks;
 pub mod timeout;
 pub mod trace;
 pub mod validate;

@@ -1,10 +1,13 @@
 //! Which servers there are, and how they are: what an instance says of itself ([`Heartbeat`]),
-//! and what follows from it ([`Servers`], [`Entry`]). Pure: time is an argument.
+//! what follows from it ([`Servers`], [`Entry`]), and what of that is news ([`Life`]). Pure: time is
+//! an argument.
 
 pub mod heartbeat;
+pub mod life;
 pub mod view;
 
 pub use self::{
     heartbeat::{Heartbeat, State, ToolDigest, Tools, Transport},
+    life::{Life, News, Told, Turn},
     view::{Entry, InstanceEntry, Servers},
 };

@@ -53,7 +53,8 @@ const EDGES: &[&str] = &["adapter", "gateway", "console", "admin", "control"];
 /// Words that may appear only under the named modules.
 const FENCES: &[(&str, &[&str])] = &[
     ("async_nats", &["bus", "control"]),
-    ("create_stream", &["control"]),
+    // bare JetStream, beside which events are measured, makes its own
+    ("create_stream", &["control", "bus/bare"]),
     ("create_key_value", &["control"]),
     ("axum", &["http", "gateway", "console", "admin"]),
     ("reqwest", &["adapter", "access", "telemetry"]),
@@ -139,7 +140,8 @@ fn foreign_crates_stay_behind_their_fence() {
     let mut broken = Vec::new();
     for source in sources() {
         for (word, allowed) in FENCES {
-            if source.code().contains(word) && !allowed.contains(&source.module.as_str()) {
+            let inside = allowed.iter().any(|place| source.is_within(place));
+            if source.code().contains(word) && !inside {
                 broken.push(format!("{}: `{word}` belongs to {allowed:?}", source.path));
             }
         }
@@ -192,6 +194,13 @@ impl Source {
             .split("\n#[cfg(test)]\nmod ")
             .next()
             .unwrap_or(&self.text)
+    }
+
+    /// Whether it is this module of the crate, or below it: `control`, `bus/bare`.
+    fn is_within(&self, place: &str) -> bool {
+        let path = self.path.trim_start_matches("src/");
+        let rest = path.strip_prefix(place);
+        rest.is_some_and(|rest| rest == ".rs" || rest.starts_with('/'))
     }
 
     /// Every `x` in `crate::x` and in `crate::{x, y::z}`.

@@ -7,13 +7,17 @@ use tokio::sync::{broadcast, watch};
 use super::{
     follow::{Follow, TOOLS},
     message::Notification,
-    status::{Changed, Dropped, State, Status},
+    status::{Changed, Dropped, State, Status, Touched},
     tools::ToolList,
 };
 use crate::name::ServerName;
 
 /// How much of a log message of a server goes to our own log.
 const LOGGED_MAX: usize = 2000;
+/// Bytes of a URI that is passed on.
+const URI_MAX: usize = 8 * 1024;
+/// Touched resources that wait for a slow reader; older ones are lost to it, and it is told so.
+pub(super) const TOUCHES: usize = 256;
 /// How much of why a list could not be read stands in a status.
 const WHY_MAX: usize = 500;
 
@@ -23,6 +27,7 @@ pub(super) struct Board {
     pub(super) server: ServerName,
     pub(super) status: Arc<watch::Sender<Status>>,
     pub(super) changed: broadcast::Sender<Changed>,
+    pub(super) touched: broadcast::Sender<Touched>,
 }
 
 impl Board {
@@ -31,6 +36,23 @@ impl Board {
         if self.changed.send(changed).is_err() {
             tracing::trace!(server = %self.server, kind = changed.kind, "nobody follows the changes");
         }
+    }
+
+    /// Takes a notification about resources; says whether it was one.
+    pub(super) fn touch(&self, said: &Notification) -> bool {
+        let touched = match said.method.as_str() {
+            "notifications/resources/list_changed" => Touched::List,
+            "notifications/resources/updated" => {
+                let uri = said.members().text("uri");
+                let uri = uri.filter(|uri| (1..=URI_MAX).contains(&uri.len()));
+                uri.map_or(Touched::Some, |uri| Touched::One(uri.into()))
+            }
+            _ => return false,
+        };
+        if self.touched.send(touched).is_err() {
+            tracing::trace!(server = %self.server, "nobody follows the resources");
+        }
+        true
     }
 
     /// Counts something thrown away. Nobody is woken for it.

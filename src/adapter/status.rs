@@ -147,6 +147,17 @@ impl Status {
     }
 }
 
+/// Resources of a server that are not what they were.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Touched {
+    /// The one of this URI.
+    One(Arc<str>),
+    /// Some, and the server does not say which, or not in a URI of 8 KiB at most.
+    Some,
+    /// Its list of resources is another one.
+    List,
+}
+
 /// Something that a server has is not what it was. No content: who cares reads it anew.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Changed {

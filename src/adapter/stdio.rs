@@ -35,8 +35,9 @@ use self::{
     owner::Owner,
 };
 use super::{
+    board::TOUCHES,
     raise,
-    status::{Changed, Status},
+    status::{Changed, Status, Touched},
 };
 use crate::{
     call::{Call, CallFuture, Reply},
@@ -59,6 +60,7 @@ pub struct Upstream {
     ids: Arc<AtomicU64>,
     status: watch::Receiver<Status>,
     changed: broadcast::Sender<Changed>,
+    touched: broadcast::Sender<Touched>,
     own: Tasks,
     stop_within: Duration,
 }
@@ -73,6 +75,7 @@ impl Upstream {
         let (commands, queue) = mpsc::channel(2 * options.limits.in_flight.max(1));
         let (told, status) = watch::channel(Status::starting());
         let (changed, _) = broadcast::channel(CHANGES);
+        let (touched, _) = broadcast::channel(TOUCHES);
         let ids = Arc::new(AtomicU64::new(1));
         // The child belongs to `tasks`, its owner to a group inside: so that stopping the owner
         // alone leaves it the child to be ended in its own steps.
@@ -85,6 +88,7 @@ impl Upstream {
             tasks: tasks.clone(),
             inbox: Inbox::new(queue, own.stopping(), told),
             changed: changed.clone(),
+            touched: touched.clone(),
             ids: Arc::clone(&ids),
         };
         own.spawn("stdio server", Failure::Logged, owner.run());
@@ -94,6 +98,7 @@ impl Upstream {
             ids,
             status,
             changed,
+            touched,
             own,
             stop_within,
         }
@@ -109,6 +114,12 @@ impl Upstream {
     #[must_use]
     pub fn changes(&self) -> broadcast::Receiver<Changed> {
         self.changed.subscribe()
+    }
+
+    /// Each resource that the server says is not what it was.
+    #[must_use]
+    pub fn touches(&self) -> broadcast::Receiver<Touched> {
+        self.touched.subscribe()
     }
 
     /// Ends the server: its input is closed, calls in flight have until TERM to be answered.

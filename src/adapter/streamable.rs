@@ -43,9 +43,9 @@ pub use self::{
     options::{Limits, Options, Timeouts},
 };
 use super::{
-    board::Board,
+    board::{Board, TOUCHES},
     failure, raise,
-    status::{Changed, Status},
+    status::{Changed, Status, Touched},
 };
 use crate::{
     call::{Call, CallFuture, Reply},
@@ -90,12 +90,14 @@ impl Upstream {
         let (commands, queue) = mpsc::channel(2 * in_flight);
         let (told, status) = watch::channel(Status::starting());
         let (changed, _) = broadcast::channel(CHANGES);
+        let (touched, _) = broadcast::channel(TOUCHES);
         let (opened, session) = watch::channel(None);
         let ids = Arc::new(AtomicU64::new(1));
         let board = Board {
             server,
             status: Arc::new(told),
             changed,
+            touched,
         };
         let timeouts = options.timeouts;
         let own = tasks.group();
@@ -135,6 +137,12 @@ impl Upstream {
     #[must_use]
     pub fn changes(&self) -> broadcast::Receiver<Changed> {
         self.board.changed.subscribe()
+    }
+
+    /// Each resource that the server says is not what it was.
+    #[must_use]
+    pub fn touches(&self) -> broadcast::Receiver<Touched> {
+        self.board.touched.subscribe()
     }
 
     /// Lets the server go: calls under way have their time, then the session is ended. Says

@@ -6,7 +6,7 @@ use tokio::sync::{broadcast, watch};
 use tower::Service;
 
 use super::{
-    status::{Changed, Status},
+    status::{Changed, Status, Touched},
     stdio, streamable,
 };
 use crate::{
@@ -77,6 +77,15 @@ impl Upstream {
         match self {
             Self::Stdio(server) => server.changes(),
             Self::Http(server) => server.changes(),
+        }
+    }
+
+    /// Each resource that the server says is not what it was.
+    #[must_use]
+    pub fn touches(&self) -> broadcast::Receiver<Touched> {
+        match self {
+            Self::Stdio(server) => server.touches(),
+            Self::Http(server) => server.touches(),
         }
     }
 

@@ -3,6 +3,7 @@
 //! The server is served while it answers, and leaves the queue group while it does not: then the
 //! broker tells its callers at once that nobody is there, and the registry why.
 
+mod resources;
 mod tell;
 
 use std::time::Duration;
@@ -14,11 +15,12 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     adapter::{self, Changed, Status, Upstream},
     bus::{self, Bounds, Limits, Reach, ServeOptions, Served, micro},
+    call::{SharedService, permission::Pattern},
     child::Watchdog,
     error::Error,
     mesh::{self, Mesh},
     name::{Instance, ServerName, subject},
-    policy,
+    policy::{self, tasks::Recorder},
     registry::{Heartbeat, Transport, heartbeat},
     spawn::{Failure, Tasks},
     telemetry::metric::{Side, Tools},
@@ -46,6 +48,8 @@ pub struct Options {
     pub bounds: Bounds,
     /// How long a call may take whose caller does not say.
     pub timeout: Duration,
+    /// Tools whose calls are told as tasks.
+    pub tasks: Vec<Pattern>,
 }
 
 /// A server on the mesh.
@@ -150,7 +154,7 @@ impl Member {
         // First out of the queue group, with the connection still there for the last answers.
         self.grace.send_replace(grace);
         self.leave.cancel();
-        let limit = grace + 2 * GRACE;
+        let limit = grace + 3 * GRACE;
         let left = tokio::time::timeout(limit, self.left.cancelled())
             .await
             .is_ok();
@@ -184,6 +188,21 @@ async fn join(
     }
 }
 
+/// Who takes down the calls that are to be told as tasks.
+async fn recorder(
+    options: &Options,
+    mesh: &Mesh,
+    tasks: &Tasks,
+) -> Result<Option<Recorder>, Error> {
+    if options.tasks.is_empty() {
+        return Ok(None);
+    }
+    let events = mesh.events();
+    let publisher = events.publisher().await?.clone();
+    let recorder = Recorder::start(options.tasks.clone(), publisher, tasks);
+    Ok(Some(recorder))
+}
+
 /// A server's place on the bus.
 struct Place {
     server: ServerName,
@@ -191,7 +210,8 @@ struct Place {
     transport: Transport,
     mesh: Mesh,
     serve: ServeOptions,
-    stack: crate::call::SharedService,
+    stack: SharedService,
+    recorder: Option<Recorder>,
     tasks: Tasks,
 }
 
@@ -203,6 +223,8 @@ impl Place {
         let tools = Tools::new(Side::Server);
         let mut policy = policy::server::Options::new(trust, tools.clone());
         policy.schemas = options.validate.then(|| tell::schemas(upstream.status()));
+        let recorder = recorder(options, &mesh, tasks).await?;
+        policy.tasks.clone_from(&recorder);
         let about = tell::about(options.server.clone(), upstream.status(), tools);
         let told = micro::Options {
             server: options.server.clone(),
@@ -223,6 +245,7 @@ impl Place {
             instance,
             transport: options.upstream.transport(),
             stack: policy::server::stack(upstream.clone(), policy),
+            recorder,
             mesh,
             tasks: tasks.clone(),
         })
@@ -239,6 +262,8 @@ impl Place {
         let mut changes = upstream.changes();
         let mut served: Option<Served> = None;
         let mut beat = tokio::time::interval(heartbeat::EVERY);
+        let (mesh, server) = (self.mesh.clone(), self.server.clone());
+        resources::tell(mesh, server, upstream.touches(), &self.tasks);
         loop {
             let now = status.borrow_and_update().clone();
             served = self.door(served, now.is_up()).await;
@@ -256,6 +281,11 @@ impl Place {
         if let Some(served) = served {
             let grace = *grace.borrow();
             served.drain(grace).await;
+        }
+        if let Some(recorder) = &self.recorder
+            && !recorder.settle(GRACE).await
+        {
+            tracing::debug!(server = %self.server, "the server leaves before its calls are told");
         }
         let last = status.borrow().clone();
         self.say(self.heartbeat(&last, None).left()).await;

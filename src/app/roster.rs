@@ -168,6 +168,7 @@ impl Roster {
                 body: translate::size(limits.result),
             },
             timeout: launch.timeout,
+            tasks: translate::patterns(&launch.tasks),
         };
         Ok(Member::start(options, &self.watchdog, tasks))
     }

@@ -82,6 +82,7 @@ impl Sidecar {
             limits: Limits::default(),
             bounds: Bounds::default(),
             timeout: options.timeout,
+            tasks: Vec::new(),
         };
         let member = Member::start(member, &watchdog, &root);
         member.settled().await;

@@ -4,6 +4,7 @@ use crate::{
     adapter::{self, stdio, streamable},
     broker::PublicKeys,
     bus::{Auth, Tls},
+    call::permission::Pattern,
     config,
     control::Secrets,
 };
@@ -47,6 +48,11 @@ pub(super) fn upstream(target: &config::Target, limits: &config::Limits) -> adap
             adapter::Options::Http(options)
         }
     }
+}
+
+/// Patterns of tools.
+pub(super) fn patterns(written: &[String]) -> Vec<Pattern> {
+    written.iter().map(|text| Pattern::new(text)).collect()
 }
 
 fn stdio_launch(process: &config::Process) -> stdio::Launch {

@@ -93,7 +93,7 @@ pub(crate) enum Command {
     Tools(tools::Args),
     /// Say what a tool does, what it takes, and how it is called
     Describe(describe::Args),
-    /// Publish and follow events
+    /// Publish, follow and replay events
     #[command(alias = "event")]
     Events(events::Args),
     /// Show, deliver again and drop events that a subscriber gave up

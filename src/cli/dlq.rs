@@ -38,12 +38,25 @@ pub(super) struct Args {
 #[derive(Subcommand)]
 enum Command {
     /// List dead letters, the oldest first
+    #[command(before_help = "\
+EXAMPLES
+  weft dlq list
+  weft dlq list --consumer alice_billing -n 20
+  weft dlq list --stream WEFT_TASKS -o jsonl")]
     List(List),
     /// Show a dead letter and its event
     Show(show::Args),
     /// Deliver the events to their subscriber once more; the letters are gone then
+    #[command(before_help = "\
+EXAMPLES
+  weft dlq redrive 17 18
+  weft dlq redrive --all --consumer alice_billing")]
     Redrive(Named),
     /// Remove dead letters; their events stay where they are
+    #[command(before_help = "\
+EXAMPLES
+  weft dlq drop 17
+  weft dlq drop --all --stream WEFT_TASKS")]
     Drop(Named),
 }
 

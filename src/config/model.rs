@@ -79,6 +79,9 @@ pub struct Server {
     pub timeout: Option<Period>,
     /// Who checks the arguments of a call against the tool's schema.
     pub validate: Validate,
+    /// Which of its calls are told as events.
+    #[serde(skip_serializing_if = "ServerEvents::is_empty")]
+    pub events: ServerEvents,
     /// `false`: the server is kept in the file and not started.
     pub enabled: bool,
 }
@@ -94,8 +97,45 @@ impl Default for Server {
             headers: BTreeMap::new(),
             timeout: None,
             validate: Validate::Server,
+            events: ServerEvents::default(),
             enabled: true,
         }
+    }
+}
+
+/// Which calls of a server are told as events.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct ServerEvents {
+    /// Tools whose calls are tasks: `*`, `prefix*` or a name, 64 at most. Each call of theirs is
+    /// told as `task.created` when it begins, and as `task.completed` or `task.failed` when it
+    /// ended.
+    #[schemars(length(max = 64))]
+    pub tasks: Vec<String>,
+}
+
+impl ServerEvents {
+    /// What is no pattern among them, in words.
+    fn wrong(&self) -> Option<String> {
+        if self.tasks.len() > PATTERNS_MAX {
+            let count = self.tasks.len();
+            return Some(format!(
+                "{count} patterns; at most {PATTERNS_MAX} are taken"
+            ));
+        }
+        let is_none = |text: &&String| {
+            let name = text.strip_suffix('*').unwrap_or(text);
+            text.is_empty() || name.contains('*')
+        };
+        let none = self.tasks.iter().find(is_none)?;
+        let shown = none.escape_debug();
+        Some(format!(
+            "`{shown}` is no pattern: a tool is `*`, `prefix*` or a name"
+        ))
+    }
+
+    fn is_empty(&self) -> bool {
+        self.tasks.is_empty()
     }
 }
 
@@ -249,6 +289,8 @@ impl Default for Gateway {
 const TIMEOUT: (Period, Period) = (Period::from_millis(10), Period::from_secs(24 * 3600));
 const SIZE: (Size, Size) = (Size::new(64 * 1024), Size::mib(1024));
 const SIZES: (Size, Size) = (Size::mib(1), Size::mib(64 * 1024));
+/// Patterns of tools in one list.
+const PATTERNS_MAX: usize = 64;
 const IN_FLIGHT: (u32, u32) = (1, 65_536);
 
 impl Config {
@@ -314,6 +356,11 @@ impl Server {
                 "timeout",
                 outside(&format!("{path}.timeout"), timeout, TIMEOUT),
             );
+        }
+        if let Some(wrong) = self.events.wrong() {
+            let at = node.find(&["events", "tasks"]).unwrap_or(node);
+            let what = format!("`{path}.events.tasks`: {wrong}");
+            found.push(Problem::new(source, &at.at, what));
         }
         for name in self.headers.keys() {
             if let Err(error) = Headers::check(name) {

@@ -44,6 +44,8 @@ pub struct Launch {
     pub timeout: Duration,
     /// Who checks arguments.
     pub validate: Validate,
+    /// Tools whose calls are told as tasks: patterns.
+    pub tasks: Vec<String>,
 }
 
 /// Where a server is.
@@ -153,6 +155,7 @@ impl Found<'_> {
             server.timeout.map_or(timeout, |period| period.duration()),
             server.validate,
         );
+        let tasks = server.events.tasks.clone();
         let target = match &server.url {
             Some(url) => Target::Remote(self.remote(url.reveal(), &server.headers, env)?),
             None => Target::Process(self.process(server, env)?),
@@ -161,6 +164,7 @@ impl Found<'_> {
             target,
             timeout,
             validate,
+            tasks,
         })
     }
 

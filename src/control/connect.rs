@@ -16,7 +16,7 @@ use tokio::{
 use crate::{
     bus::{self, Options, connect::Connected},
     error::{Error, Kind, case},
-    name::Connection,
+    name::{Connection, ServerName, subject},
     spawn::{Failure, Tasks},
 };
 
@@ -179,6 +179,22 @@ impl Listener {
                 Some(message) = self.now.next() => return message,
                 () = self.wire.replaced() => self.reopen().await,
             }
+        }
+    }
+
+    /// Whether messages can come now, as far as is known.
+    pub(super) fn is_connected(&self) -> bool {
+        let state = self.wire.client().connection_state();
+        state == async_nats::connection::State::Connected
+    }
+
+    /// What was sent before is here when this returns: the broker's word that nobody is there
+    /// comes behind it, on the same connection.
+    pub(super) async fn settle(&self) {
+        let nobody = subject::probe(&ServerName::weft().identity());
+        let asked = self.wire.client().request(nobody, "".into()).await;
+        if let Ok(answer) = asked {
+            tracing::debug!(subject = %answer.subject, "a probe was answered");
         }
     }
 

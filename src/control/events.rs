@@ -1,11 +1,11 @@
 //! The streams of events: made and kept as they are defined, and the secrets under whose ids
 //! members publish to them.
 
-use super::{connect::Wire, definition};
+use super::{connect::Wire, definition, life::Voice};
 use crate::{
     error::Error,
     event::{Declared, Domain, EventKey, STREAMS, Types},
-    name::Identity,
+    name::{Identity, ServerName},
 };
 
 /// What the control plane knows of events.
@@ -53,6 +53,15 @@ impl Events {
         let own = STREAMS.iter().map(|(name, _)| (*name).to_owned());
         own.chain(self.declared.domains.iter().map(Domain::stream))
             .collect()
+    }
+
+    /// What the control plane's own events are told with.
+    pub(super) fn voice(&self, wire: &Wire) -> Voice {
+        let key = self.key(&ServerName::weft().identity());
+        Voice {
+            wire: wire.clone(),
+            key: EventKey::read(&key).expect("a secret that was derived is one"),
+        }
     }
 
     /// The secret under whose ids this identity publishes.

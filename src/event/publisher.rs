@@ -32,7 +32,11 @@ use super::{
 use crate::{
     bus::{Link, keep::Message},
     error::{Error, Kind, Started, case},
-    name::header::{self, Terms},
+    name::{
+        Identity,
+        header::{self, Terms},
+        subject,
+    },
     spawn::{Failure, Tasks},
 };
 
@@ -164,15 +168,7 @@ impl Inner {
         let kind = EventType::new(&event.kind).map_err(|error| invalid(error.to_string()))?;
         let stream = self.types.stream(&kind)?;
         self.types.check(&kind, event)?;
-        let source = self.link.identity();
-        let body = event.stamped(source)?;
-        let message = Message {
-            subject: crate::name::subject::event(source, kind.as_str()),
-            id: self.key.message_id(&event.id),
-            headers: headers(event, source.as_str()),
-            body,
-        };
-        Ok((stream, message))
+        Ok((stream, message(event, self.link.identity(), &self.key)?))
     }
 
     async fn room(&self, bytes: usize, deadline: Instant) -> Result<OwnedSemaphorePermit, Error> {
@@ -194,6 +190,20 @@ impl Inner {
         lanes.insert(stream, lane.clone());
         lane
     }
+}
+
+/// An event as the message that its stream keeps, in the name of `source`, whose secret `key` is.
+///
+/// # Errors
+/// Those of [`Event::stamped`].
+pub fn message(event: &mut Event, source: &Identity, key: &EventKey) -> Result<Message, Error> {
+    let body = event.stamped(source)?;
+    Ok(Message {
+        subject: subject::event(source, &event.kind),
+        id: key.message_id(&event.id),
+        headers: headers(event, source.as_str()),
+        body,
+    })
 }
 
 /// What others read of an event without its body: CloudEvents' names, and our own.

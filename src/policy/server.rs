@@ -4,6 +4,7 @@ use super::{
     auth::{Auth, Open},
     metrics::Metrics,
     permit::{Needs, Permit, server_needs},
+    tasks::{Recorder, TaskEvents},
     timeout::Timeout,
     trace::Trace,
     validate::{Schemas, Validate},
@@ -27,6 +28,8 @@ pub struct Options {
     pub open: Open,
     /// The tools' schemas, where arguments are to be checked here.
     pub schemas: Option<Schemas>,
+    /// Who takes down calls as tasks, where some are to be.
+    pub tasks: Option<Recorder>,
 }
 
 impl Options {
@@ -39,6 +42,7 @@ impl Options {
             needs: server_needs,
             open: |_| false,
             schemas: None,
+            tasks: None,
         }
     }
 }
@@ -56,10 +60,19 @@ impl std::fmt::Debug for Options {
 /// 3. **auth**: nobody is anybody before it.
 /// 4. **permit**: needs the principal, and refuses before arguments are looked at.
 /// 5. **validate**: what it says of arguments only those may hear who may call.
-/// 6. **timeout**: the time is for the work, and what it drops is a call under way.
-pub fn stack<S: CallService>(upstream: S, options: Options) -> SharedService {
+/// 6. **tasks**: what was refused never began, and what ran out of time failed. Only where calls are
+///    to be told of; elsewhere it is not there.
+/// 7. **timeout**: the time is for the work, and what it drops is a call under way.
+pub fn stack<S: CallService>(upstream: S, mut options: Options) -> SharedService {
     let timeout = Timeout::new(upstream);
-    let validate = Validate::new(options.schemas, timeout);
+    match options.tasks.take() {
+        Some(recorder) => over(TaskEvents::new(recorder, timeout), options),
+        None => over(timeout, options),
+    }
+}
+
+fn over<S: CallService>(work: S, options: Options) -> SharedService {
+    let validate = Validate::new(options.schemas, work);
     let permit = Permit::new(options.needs, validate);
     let auth = Auth::new(options.trust, options.open, permit);
     let metrics = Metrics::new(options.tools, auth);

@@ -219,7 +219,7 @@ impl Tools {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(in crate::registry) mod tests {
     use super::*;
 
     pub(in crate::registry) fn beat(server: &str, instance: &str, state: State) -> Heartbeat {

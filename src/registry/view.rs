@@ -160,12 +160,13 @@ impl Servers {
             .unwrap_or_default()
     }
 
-    /// All instances of all servers.
+    /// The instances that are not silent.
     #[must_use]
-    pub fn instances(&self) -> Vec<(ServerName, Instance)> {
-        self.servers
-            .iter()
-            .flat_map(|(server, all)| all.keys().map(|id| (server.clone(), id.clone())))
+    pub fn heard_lately(&self, now: u64) -> Vec<(ServerName, Instance)> {
+        let all = self.servers.iter();
+        all.flat_map(|(server, all)| all.iter().map(move |(id, heard)| (server, id, heard)))
+            .filter(|(_, _, heard)| heard.silence(now) < SILENT_AFTER)
+            .map(|(server, id, _)| (server.clone(), id.clone()))
             .collect()
     }
 
@@ -174,6 +175,12 @@ impl Servers {
     pub fn heard(&self, server: &ServerName, instance: &Instance) -> Option<Heartbeat> {
         let heard = self.servers.get(server)?.get(instance)?;
         Some(heard.beat.clone())
+    }
+
+    /// The last heartbeat of each instance of this server, and when it was heard.
+    pub fn beats(&self, server: &ServerName) -> impl Iterator<Item = (&Heartbeat, u64)> {
+        let all = self.servers.get(server).into_iter().flatten();
+        all.map(|(_, heard)| (&heard.beat, heard.at))
     }
 
     /// All servers, each as it is at `now`.

@@ -2,6 +2,7 @@
 
 mod durable;
 mod letters;
+mod life;
 mod measured;
 mod outlet;
 mod pipe;
@@ -10,6 +11,7 @@ mod publish;
 mod replay;
 mod replayed;
 mod tail;
+mod tasks;
 
 use std::process::{Command, Output, Stdio};
 

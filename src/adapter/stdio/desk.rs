@@ -65,6 +65,7 @@ impl Desk {
                 server: owner.server.clone(),
                 status: Arc::clone(&owner.inbox.status),
                 changed: owner.changed.clone(),
+                touched: owner.touched.clone(),
             },
         }
     }
@@ -208,8 +209,12 @@ impl Desk {
                 Some(ear) => ear.log(said),
                 None => self.board.log(said),
             },
-            method if self.follow.notified(method, now) => {}
-            _ => self.board.count(|dropped| &mut dropped.notifications),
+            method => {
+                let touched = self.board.touch(said);
+                if !(self.follow.notified(method, now) || touched) {
+                    self.board.count(|dropped| &mut dropped.notifications);
+                }
+            }
         }
     }
 

@@ -15,7 +15,7 @@ use super::{
     session::{Ended, Session},
 };
 use crate::{
-    adapter::status::{Changed, State},
+    adapter::status::{Changed, State, Touched},
     child::Watchdog,
     name::ServerName,
     spawn::Tasks,
@@ -31,6 +31,7 @@ pub(super) struct Owner {
     pub(super) tasks: Tasks,
     pub(super) inbox: Inbox,
     pub(super) changed: broadcast::Sender<Changed>,
+    pub(super) touched: broadcast::Sender<Touched>,
     pub(super) ids: Arc<AtomicU64>,
 }
 

@@ -224,10 +224,12 @@ impl Upstream {
                 None => self.board.log(said),
             },
             method if method.ends_with("/list_changed") => {
+                self.board.touch(said);
                 if self.send(Command::Heard(method.to_owned())).is_err() {
                     tracing::debug!(server = %self.board.server, method, "a change was not followed");
                 }
             }
+            _ if self.board.touch(said) => {}
             _ => self.board.count(|dropped| &mut dropped.notifications),
         }
     }

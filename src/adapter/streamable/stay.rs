@@ -358,9 +358,13 @@ impl<'a> Stay<'a> {
 
     fn notification(&mut self, said: &Notification, now: Instant) {
         match said.method.as_str() {
-            method if self.follow.notified(method, now) => {}
             "notifications/message" => self.owner.board.log(said),
-            _ => self.owner.board.count(|dropped| &mut dropped.notifications),
+            method => {
+                let touched = self.owner.board.touch(said);
+                if !(self.follow.notified(method, now) || touched) {
+                    self.owner.board.count(|dropped| &mut dropped.notifications);
+                }
+            }
         }
     }
 

@@ -147,7 +147,8 @@ fn the_first_help() {
       servers      List the servers of the mesh, and how each is
       tools        List tools, of one server or of all
       describe     Say what a tool does, what it takes, and how it is called
-      events       Publish and follow events
+      events       Publish, follow and replay events
+      dlq          Show, deliver again and drop events that a subscriber gave up
       token        Issue, revoke, list and inspect tokens
       access       Ask who may do what
       connect      Write down for an MCP client how it reaches this mesh

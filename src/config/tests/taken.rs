@@ -281,6 +281,37 @@ fn what_is_shown_has_no_secret_and_its_origin() {
 }
 
 #[test]
+fn tools_whose_calls_are_tasks_are_patterns() {
+    let yaml =
+        |list: &str| format!("servers: {{ a: {{ command: x, events: {{ tasks: {list} }} }} }}");
+    let many = |count| format!("[{}]", vec!["a"; count].join(", "));
+    for (good, count) in [
+        ("[]".to_owned(), 0),
+        ("['*', find_*, echo]".into(), 3),
+        (many(64), 64),
+    ] {
+        let loaded = Files::new(&[(FILE, &yaml(&good))]).loaded();
+        let launch = loaded.members[0]
+            .launch
+            .as_ref()
+            .expect("it can be started");
+        assert_eq!(launch.tasks.len(), count, "{good}");
+    }
+    for (bad, word) in [
+        ("['a*b']".to_owned(), "`a*b` is no pattern"),
+        ("['**']".into(), "`**` is no pattern"),
+        ("['']".into(), "`` is no pattern"),
+        (many(65), "65 patterns"),
+    ] {
+        let said = refusal(&yaml(&bad));
+        assert!(
+            said.contains("`servers.a.events.tasks`") && said.contains(word),
+            "{said}"
+        );
+    }
+}
+
+#[test]
 fn the_schema_takes_what_is_taken_and_refuses_what_is_refused() {
     let schema = serde_json::to_value(schema()).expect("JSON");
     assert_eq!(

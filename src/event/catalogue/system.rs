@@ -19,7 +19,7 @@ pub enum Health {
     Unhealthy,
 }
 
-/// A server was looked at, or is no longer as it was.
+/// How a server is: when that is known first, and whenever it changes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct HealthCheck {
@@ -27,7 +27,7 @@ pub struct HealthCheck {
     pub server_name: String,
     /// How it is.
     pub status: Health,
-    /// How it was.
+    /// How it was; absent where this is the first that is known of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub before: Option<Health>,
     /// Why it is not healthy, for people.
@@ -48,11 +48,12 @@ impl EventData for HealthCheck {
     }
 }
 
-/// A resource changed.
+/// A resource changed, or several of one server.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ResourceUpdated {
-    /// Which one.
+    /// Which one; `*` where there were several within a second, or the server's list of resources
+    /// is another one.
     pub resource_id: String,
     /// Whose it is.
     pub owner: String,
@@ -94,15 +95,15 @@ impl EventData for ResourceRegistered {
     }
 }
 
-/// A server is there that was not, or an instance of it.
+/// A server is there that was not: its first instance has said how it is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ServerJoined {
     /// The server.
     pub server_name: String,
-    /// How many instances of it there are now.
+    /// How many instances of it there are.
     pub instances: u32,
-    /// How many tools it has.
+    /// How many tools it has; none where it does not work.
     pub tools: u32,
 }
 
@@ -118,14 +119,14 @@ impl EventData for ServerJoined {
     }
 }
 
-/// A server has gone, or an instance of it.
+/// A server has gone: its last instance has left, or was silent for too long.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ServerLeft {
     /// The server.
     pub server_name: String,
-    /// How many instances of it are left.
-    pub instances: u32,
+    /// Whether it said goodbye; else it fell silent, and was given up.
+    pub goodbye: bool,
 }
 
 impl EventData for ServerLeft {
@@ -134,7 +135,7 @@ impl EventData for ServerLeft {
     fn example() -> Self {
         Self {
             server_name: "docs".into(),
-            instances: 0,
+            goodbye: true,
         }
     }
 }
