@@ -19,6 +19,9 @@ use crate::{
     name::{CallId, ServerName, subject},
 };
 
+/// A silence that is shorter says nothing about the broker.
+const TELLING: Duration = Duration::from_secs(1);
+
 /// Why there is no acknowledgement.
 #[derive(Debug)]
 pub enum Unkept {
@@ -90,11 +93,7 @@ impl Asked {
             sent.await?;
             Ok(self.ticket.next().await)
         });
-        let silent = || {
-            let said = format!("the broker did not acknowledge the message within {within:?}");
-            Unkept::ForNow(Error::new(Kind::Timeout, said).started(Started::Maybe))
-        };
-        let heard = heard.await.map_err(|_| silent())?;
+        let heard = heard.await.map_err(|_| silent(within))?;
         let heard = heard.map_err(|error: Error| match error.kind() {
             Kind::ServerOverloaded => Unkept::ForNow(error),
             _ => Unkept::ForGood(error),
@@ -110,6 +109,16 @@ impl Asked {
             ))),
         }
     }
+}
+
+/// Where a stream can't be written to, the broker says nothing at all.
+fn silent(within: Duration) -> Unkept {
+    let mut said = format!("the broker did not acknowledge the message within {within:.0?}");
+    if within >= TELLING {
+        said += ". If it runs, its log says why: a stream that met a full disk stands still until \
+                 the broker is started again with room";
+    }
+    Unkept::ForNow(Error::new(Kind::Timeout, said).started(Started::Maybe))
 }
 
 fn absent(subject: &str) -> Error {

@@ -15,6 +15,7 @@ mod http_upstream;
 mod identity;
 mod kill;
 mod large;
+mod ledger;
 mod native;
 mod plane;
 mod poison;

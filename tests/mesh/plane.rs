@@ -37,7 +37,8 @@ pub(crate) struct Plane {
     pub(crate) keeper: Peer,
     _served: Served,
     tasks: Tasks,
-    _broker: Broker,
+    /// None: whoever made the plane runs the broker.
+    _broker: Option<Broker>,
     _dir: tempfile::TempDir,
 }
 
@@ -53,6 +54,18 @@ impl Plane {
             .await
             .expect("a broker");
         let url = broker.url().to_owned();
+        let mut plane = Self::on(url, secrets, dir, tasks).await;
+        plane._broker = Some(broker);
+        plane
+    }
+
+    /// On a broker that somebody else runs, who trusts these secrets.
+    pub(crate) async fn on(
+        url: String,
+        secrets: Arc<Secrets>,
+        dir: tempfile::TempDir,
+        tasks: Tasks,
+    ) -> Self {
         let control = control(&url, &secrets, &tasks).await;
         let served = serve(&url, &secrets, &control, &tasks).await;
         let keeper = ConnectOptions::with_nkey(secrets.store_seed());
@@ -64,7 +77,7 @@ impl Plane {
             keeper,
             _served: served,
             tasks,
-            _broker: broker,
+            _broker: None,
             _dir: dir,
         }
     }
@@ -191,7 +204,8 @@ async fn serve(url: &str, secrets: &Secrets, control: &Control, tasks: &Tasks) -
         .expect("weft is served")
 }
 
-fn public(secrets: &Secrets) -> PublicKeys {
+/// Whom a broker must trust for these secrets.
+pub(crate) fn public(secrets: &Secrets) -> PublicKeys {
     let [auth, store, sys, issuer, xkey] = secrets.public().map(|(_, key)| key);
     PublicKeys {
         auth,

@@ -59,15 +59,19 @@ impl Keys {
 
     /// As the variables of the configuration files.
     pub(crate) fn variables(&self) -> [(&'static str, String); 5] {
-        let keys = self.public();
-        [
-            ("NATS_AUTH_NKEY", keys.auth),
-            ("NATS_STORE_NKEY", keys.store),
-            ("NATS_SYS_NKEY", keys.sys),
-            ("NATS_CALLOUT_ISSUER", keys.issuer),
-            ("NATS_CALLOUT_XKEY", keys.xkey),
-        ]
+        variables(self.public())
     }
+}
+
+/// Public keys as the variables of the configuration files.
+pub(crate) fn variables(keys: PublicKeys) -> [(&'static str, String); 5] {
+    [
+        ("NATS_AUTH_NKEY", keys.auth),
+        ("NATS_STORE_NKEY", keys.store),
+        ("NATS_SYS_NKEY", keys.sys),
+        ("NATS_CALLOUT_ISSUER", keys.issuer),
+        ("NATS_CALLOUT_XKEY", keys.xkey),
+    ]
 }
 
 /// A broker on `data`, on any port.

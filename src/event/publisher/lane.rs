@@ -14,7 +14,7 @@ use crate::{
         Link,
         keep::{Kept, Message, Unkept},
     },
-    error::{Error, Started},
+    error::{Error, Kind, Started},
 };
 
 /// Events of one commit.
@@ -38,6 +38,15 @@ pub(super) struct Queued {
 }
 
 impl Queued {
+    /// How long it may still take.
+    fn left(&self) -> Duration {
+        self.deadline.saturating_duration_since(Instant::now())
+    }
+
+    fn is_late(&self) -> bool {
+        self.left().is_zero()
+    }
+
     fn tell(self, outcome: Result<Kept, Error>) {
         let outcome = outcome.map(|kept| Published {
             id: self.event,
@@ -107,29 +116,39 @@ impl Lane {
     }
 
     async fn commit(&self, together: Vec<Queued>) {
+        let (over, together): (Vec<_>, _) = together.into_iter().partition(Queued::is_late);
+        for one in over {
+            one.tell(Err(late(false)));
+        }
+        let mut maybe = false;
         if together.len() > 1 {
             let messages: Vec<_> = together.iter().map(|one| one.message.clone()).collect();
-            match self.link.keep_together(&messages, TRY_MAX).await {
+            // None is told later than it asked for.
+            let left = together.iter().map(Queued::left).min().unwrap_or(TRY_MAX);
+            match self.link.keep_together(&messages, TRY_MAX.min(left)).await {
                 Ok(first) => return tell_all(together, &first),
                 Err(unkept) => {
                     let error = unkept.into_error();
+                    maybe = error.has_started() != Started::No;
                     tracing::debug!(%error, events = together.len(), "not stored together");
                 }
             }
         }
         for one in together {
-            let outcome = self.keep(&one).await;
+            let outcome = self.keep(&one, maybe).await;
             one.tell(outcome);
         }
     }
 
-    /// Stores one event, trying as long as there is time.
-    async fn keep(&self, one: &Queued) -> Result<Kept, Error> {
+    /// Stores one event, trying as long as there is time. `maybe`: a try before this may have
+    /// stored it.
+    async fn keep(&self, one: &Queued, mut maybe: bool) -> Result<Kept, Error> {
         let mut pause = AGAIN.0;
-        let mut maybe = false;
+        if one.is_late() {
+            return Err(late(maybe));
+        }
         loop {
-            let left = one.deadline.saturating_duration_since(Instant::now());
-            let tried = self.link.keep(&one.message, TRY_MAX.min(left)).await;
+            let tried = self.link.keep(&one.message, TRY_MAX.min(one.left())).await;
             let error = match tried {
                 Ok(kept) => return Ok(kept),
                 Err(Unkept::ForGood(error)) => return Err(if_maybe(error, maybe)),
@@ -153,6 +172,22 @@ fn tell_all(together: Vec<Queued>, first: &Kept) {
             duplicate: false,
         }));
     }
+}
+
+/// Its time was over before its turn came; `maybe` it was stored together with others.
+fn late(maybe: bool) -> Error {
+    let (said, started) = if maybe {
+        (
+            "the event was not acknowledged in its time; it may be stored",
+            Started::Maybe,
+        )
+    } else {
+        (
+            "the event was not sent: its time was over before those before it were acknowledged",
+            Started::No,
+        )
+    };
+    Error::new(Kind::Timeout, said).started(started)
 }
 
 /// An earlier try may have stored it, whatever the last one came to.
