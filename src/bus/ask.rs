@@ -32,6 +32,14 @@ pub enum Unkept {
 }
 
 impl Unkept {
+    /// What the connection says of what could not be sent: without one, it may be another time.
+    pub(super) fn unsent(error: Error) -> Self {
+        match error.kind() {
+            Kind::ServerOverloaded => Self::ForNow(error),
+            _ => Self::ForGood(error),
+        }
+    }
+
     /// The error in it.
     #[must_use]
     pub fn into_error(self) -> Error {
@@ -94,10 +102,7 @@ impl Asked {
             Ok(self.ticket.next().await)
         });
         let heard = heard.await.map_err(|_| silent(within))?;
-        let heard = heard.map_err(|error: Error| match error.kind() {
-            Kind::ServerOverloaded => Unkept::ForNow(error),
-            _ => Unkept::ForGood(error),
-        })?;
+        let heard = heard.map_err(Unkept::unsent)?;
         match heard {
             Heard::Terminal(message) => Ok(message.payload),
             Heard::NoResponders => Err(Unkept::ForNow(absent(self.ticket.subject()))),

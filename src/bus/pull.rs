@@ -10,6 +10,7 @@ use bytes::Bytes;
 use futures_util::StreamExt as _;
 use serde_json::json;
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 
 use super::{ask::Unkept, follow::Place, link::Link, wire};
 use crate::{
@@ -69,39 +70,50 @@ pub struct Pulling {
     /// Where they come.
     to: String,
     from: Subscriber,
+    /// Over when the connection goes that they come by.
+    life: CancellationToken,
     /// How many may still come of those that were asked for.
     open: usize,
+    /// How far the broker had handed out when this was opened.
+    delivered: u64,
 }
 
 impl Pulling {
     /// Opens a place for them, where the broker has the durable and lets us pull.
     ///
     /// # Errors
-    /// `ACCESS_DENIED` where it does not, `RESOURCE_NOT_FOUND` where there is no such durable,
-    /// `SERVER_OVERLOADED` without a connection.
-    pub async fn open(link: &Link, stream: &str, consumer: &str) -> Result<Self, Error> {
+    /// For good `ACCESS_DENIED` where it does not, and `RESOURCE_NOT_FOUND` where there is no such
+    /// durable; for now what a connection or a broker that goes away may say.
+    pub async fn open(link: &Link, stream: &str, consumer: &str) -> Result<Self, Unkept> {
         let api = |what: &str| format!("{}.CONSUMER.{what}.{stream}.{consumer}", store::API_PREFIX);
         let info = link.ask(&api("INFO"), Bytes::new(), INFO_MAX).await;
-        let info = info.map_err(Unkept::into_error)?;
-        let info: serde_json::Value = serde_json::from_slice(&info).unwrap_or_default();
+        let info: serde_json::Value = serde_json::from_slice(&info?).unwrap_or_default();
         if let Some(code) = info["error"]["code"].as_u64() {
             let said = info["error"]["description"].as_str().unwrap_or_default();
-            let kind = if code == 404 {
-                Kind::ResourceNotFound
-            } else {
-                Kind::ServerOverloaded
-            };
             let text = format!("the stream {stream} says of the durable `{consumer}`: {said}");
-            return Err(Error::new(kind, text));
+            return Err(match code {
+                404 => Unkept::ForGood(Error::new(Kind::ResourceNotFound, text)),
+                _ => Unkept::ForNow(Error::new(Kind::ServerOverloaded, text)),
+            });
         }
+        let life = link.line().map_err(Unkept::unsent)?.life();
         let to = subject::delivery(link.identity(), &id::delivery());
+        let from = link.subscribe(to.clone(), false).await;
         Ok(Self {
-            from: link.subscribe(to.clone(), false).await?,
+            from: from.map_err(Unkept::unsent)?,
             link: link.clone(),
             ask: api("MSG.NEXT"),
             to,
+            life,
             open: 0,
+            delivered: info["delivered"]["stream_seq"].as_u64().unwrap_or(u64::MAX),
         })
+    }
+
+    /// The last number that the broker had handed out when this was opened.
+    #[must_use]
+    pub const fn delivered(&self) -> u64 {
+        self.delivered
     }
 
     /// The next event. There is room for so many, one at least.
@@ -110,7 +122,13 @@ impl Pulling {
             if self.open == 0 && self.pull(room.clamp(1, BATCH_MAX)).await.is_err() {
                 return Pulled::Lost;
             }
-            let Ok(Some(message)) = timeout(SILENCE_MAX, self.from.next()).await else {
+            let heard = tokio::select! {
+                biased;
+                heard = timeout(SILENCE_MAX, self.from.next()) => heard,
+                // Whoever was asked has forgotten it with the connection.
+                () = self.life.cancelled() => return Pulled::Lost,
+            };
+            let Ok(Some(message)) = heard else {
                 return Pulled::Lost;
             };
             match message.status {

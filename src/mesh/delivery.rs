@@ -4,27 +4,22 @@
 //! that it may come again. The dead letter is stored before the event is given up: a crash between
 //! the two brings it again, and the letter has the same id.
 
-use std::{
-    collections::HashMap,
-    fmt::Display,
-    panic::AssertUnwindSafe,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+mod held;
+
+use std::{fmt::Display, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use futures_util::FutureExt as _;
-use tokio::{
-    sync::OwnedSemaphorePermit,
-    time::{Instant, sleep},
-};
+use tokio::{sync::OwnedSemaphorePermit, time::sleep};
+use tokio_util::sync::CancellationToken;
 
+use self::held::Held;
 use crate::{
     bus::{
         Link,
         keep::{Message, Unkept},
         pull::Handed,
     },
-    error::Error,
+    error::{Error, Kind, Started, case},
     event::{ConsumerOpened, Event, EventKey, Letter, Sieve},
     name::{store, subject},
     spawn::{Failure, Tasks},
@@ -36,8 +31,6 @@ const ANSWER_MAX: Duration = Duration::from_secs(5);
 const ANSWERS_MAX: u32 = 6;
 /// How soon it is tried again.
 const AGAIN: Duration = Duration::from_secs(1);
-/// How long a handler may work on one event; then the broker may hand it to another.
-const WORK_MAX: Duration = Duration::from_secs(3600);
 
 /// Where an event stands, and how it came.
 #[derive(Clone, Debug)]
@@ -76,7 +69,8 @@ impl Delivery {
     /// It is done. When this is back, it never comes again.
     ///
     /// # Errors
-    /// Where the broker did not say so within half a minute: it may come again.
+    /// Where the broker did not say so within half a minute, or forgot that it handed the event
+    /// out: it may come again.
     pub async fn ack(self) -> Result<(), Error> {
         self.claim.done().await
     }
@@ -104,6 +98,11 @@ impl Delivery {
     /// Where the dead letter could not be stored; then it comes again.
     pub async fn give_up(self, why: impl Display) -> Result<(), Error> {
         self.claim.give_up(&self.place, &why.to_string()).await
+    }
+
+    /// Whether the broker forgot that it handed it out, and will do so again.
+    pub(super) fn is_void(&self) -> bool {
+        self.claim.void.is_cancelled()
     }
 
     /// Has it handled, and answers as that ended.
@@ -135,6 +134,8 @@ struct Claim {
     /// Its number among the replays, where it is one.
     replay: Option<u64>,
     answered: bool,
+    /// Cancelled where the broker forgot it.
+    void: CancellationToken,
     _room: OwnedSemaphorePermit,
 }
 
@@ -142,7 +143,8 @@ impl Claim {
     async fn done(mut self) -> Result<(), Error> {
         self.answered = true;
         let link = self.desk.link();
-        insist(|| link.done(&self.reply, ANSWER_MAX)).await
+        let answered = insist(|| link.done(&self.reply, ANSWER_MAX));
+        self.unless_void(answered).await
     }
 
     async fn give_up(mut self, place: &Place, why: &str) -> Result<(), Error> {
@@ -151,18 +153,37 @@ impl Claim {
         self.desk.write(&letter, self.replay).await?;
         self.answered = true;
         let link = self.desk.link();
-        insist(|| link.given_up(&self.reply, ANSWER_MAX)).await
+        let answered = insist(|| link.given_up(&self.reply, ANSWER_MAX));
+        self.unless_void(answered).await
+    }
+
+    /// A broker that forgot it would never answer.
+    async fn unless_void(
+        &self,
+        answered: impl Future<Output = Result<(), Error>>,
+    ) -> Result<(), Error> {
+        let known = self.void.run_until_cancelled(answered).await;
+        known.unwrap_or_else(|| Err(void()))
     }
 }
 
 impl Drop for Claim {
     fn drop(&mut self) {
-        self.desk.held().remove(&self.reply);
-        if !self.answered {
+        self.desk.inner.held.drop(&self.reply);
+        if !self.answered && !self.void.is_cancelled() {
             let wait = self.desk.inner.opened.handing.after(1);
             self.desk.link().again(&self.reply, wait);
         }
     }
+}
+
+fn void() -> Error {
+    Error::new(
+        Kind::InternalError,
+        "the broker was started anew and does not know that it handed this event out: it comes again",
+    )
+    .case(case::CONNECTION_LOST)
+    .started(Started::Maybe)
 }
 
 /// Tries again what the broker does not take now.
@@ -190,8 +211,7 @@ struct Inner {
     link: Link,
     opened: ConsumerOpened,
     key: EventKey,
-    /// What is with handlers, by where it is answered, and since when.
-    held: Mutex<HashMap<String, Instant>>,
+    held: Held,
 }
 
 impl Desk {
@@ -203,7 +223,7 @@ impl Desk {
                 link,
                 opened,
                 key,
-                held: Mutex::default(),
+                held: Held::default(),
             }),
         };
         let (own, stop) = (desk.clone(), tasks.stopping());
@@ -229,18 +249,15 @@ impl Desk {
         self.inner.link.settle().await;
     }
 
-    fn held(&self) -> MutexGuard<'_, HashMap<String, Instant>> {
-        self.inner
-            .held
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+    fn mention(&self) {
+        for reply in self.inner.held.at_work() {
+            self.link().working(&reply);
+        }
     }
 
-    fn mention(&self) {
-        let held = self.held();
-        for (reply, _) in held.iter().filter(|(_, since)| since.elapsed() < WORK_MAX) {
-            self.link().working(reply);
-        }
+    /// The broker has handed out this much of a stream, and knows of no more.
+    pub(super) fn void_behind(&self, stream: &str, delivered: u64) {
+        self.inner.held.void_behind(stream, delivered);
     }
 
     /// Takes what was handed out. Nothing where it is answered already: it is not wished for, no
@@ -252,14 +269,15 @@ impl Desk {
         wish: &Sieve,
         room: OwnedSemaphorePermit,
     ) -> Option<Delivery> {
+        let void = self.inner.held.take(&handed.reply, stream, handed.sequence);
         let claim = Claim {
             desk: self.clone(),
             reply: handed.reply.clone(),
             replay: (stream == store::REPLAYS).then_some(handed.sequence),
             answered: false,
+            void,
             _room: room,
         };
-        self.held().insert(handed.reply.clone(), Instant::now());
         let place = place(stream, &handed);
         let parts = if place.is_replay {
             subject::replay_parts(&handed.subject)

@@ -28,7 +28,10 @@ use super::{
     delivery::{Delivery, Desk, Place},
 };
 use crate::{
-    bus::pull::{Pulled, Pulling},
+    bus::{
+        keep::Unkept,
+        pull::{Pulled, Pulling},
+    },
     error::{Error, Kind},
     event::{
         ConsumerMend, ConsumerOpen, ConsumerOpened, DurableName, Event, From, Handing, Sieve, Wish,
@@ -171,7 +174,8 @@ impl Subscribe {
                 room: Arc::new(Semaphore::new(room)),
                 tell: tell.clone(),
             };
-            lanes.push((lane.open().await?, lane));
+            let first = lane.open().await.map_err(Unkept::into_error)?;
+            lanes.push((first, lane));
         }
         // Not before all are open: the first event may end the connection.
         for (first, lane) in lanes {
@@ -213,8 +217,14 @@ impl Subscription {
     /// # Errors
     /// What ended it: the durable was removed, the permission was lost, or this member left.
     pub async fn next(&mut self) -> Result<Delivery, Error> {
-        let left = || Error::new(Kind::ServerOverloaded, "the mesh was left");
-        self.from.recv().await.unwrap_or_else(|| Err(left()))
+        loop {
+            match self.from.recv().await {
+                // It comes again, and is handled then.
+                Some(Ok(delivery)) if delivery.is_void() => {}
+                Some(told) => return told,
+                None => return Err(Error::new(Kind::ServerOverloaded, "the mesh was left")),
+            }
+        }
     }
 
     /// Has each event handled, as many at a time as this process takes. What a handler refuses, or
@@ -264,7 +274,7 @@ struct Lane {
 }
 
 impl Lane {
-    async fn open(&self) -> Result<Pulling, Error> {
+    async fn open(&self) -> Result<Pulling, Unkept> {
         Pulling::open(self.desk.link(), &self.stream, self.desk.consumer()).await
     }
 
@@ -281,7 +291,10 @@ impl Lane {
             let opened = stop.run_until_cancelled(self.reopen()).await;
             pulling = match opened {
                 None => return,
-                Some(Ok(opened)) => opened,
+                Some(Ok(opened)) => {
+                    self.desk.void_behind(&self.stream, opened.delivered());
+                    opened
+                }
                 Some(Err(error)) => return self.fail(error).await,
             };
         }
@@ -298,10 +311,11 @@ impl Lane {
         loop {
             self.mend().await;
             match self.open().await {
-                Err(error) if error.kind() == Kind::ServerOverloaded => {
+                Ok(opened) => return Ok(opened),
+                Err(Unkept::ForGood(error)) => return Err(error),
+                Err(Unkept::ForNow(error)) => {
                     tracing::debug!(stream = self.stream, %error, "not read now");
                 }
-                opened => return opened,
             }
             sleep(AGAIN).await;
         }

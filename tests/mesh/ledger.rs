@@ -3,7 +3,8 @@
 //! Writers are processes of their own that write down each try before it begins and each outcome
 //! when it is there ([`record`]). At the end [`check`] holds what they wrote against what the mesh
 //! replays. One writer is patient, as the library is; the other gives up soon and tries again
-//! itself: so both what the library mends and what it hands back is seen.
+//! itself: so both what the library mends and what it hands back is seen. Meanwhile a subscriber
+//! handles what is stored, and writes its effects into a table: one for each event in the end.
 //!
 //! `make ledger` runs the same with the full numbers: `WEFT_LEDGER_EVENTS`, `WEFT_LEDGER_KILLS`.
 
@@ -22,7 +23,7 @@ mod record;
 mod subscriber;
 mod writer;
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::HashSet, path::PathBuf, sync::Arc, time::Duration};
 
 use serde::Deserialize;
 use tokio::time::timeout;
@@ -37,6 +38,7 @@ use self::{
     book::Book,
     check::{Replayed, Table, wrongs},
     node::Node,
+    reader::Reader,
     record::Try,
     writer::{Order, Writer},
 };
@@ -81,12 +83,13 @@ impl Numbers {
 /// How long the impatient one waits: less than a broker takes to be back.
 const IMPATIENT: Duration = Duration::from_millis(150);
 
-/// A mesh, its broker, and who writes there.
+/// A mesh, its broker, and who writes and reads there.
 struct Scene {
     numbers: Numbers,
     node: Node,
     plane: Plane,
     writers: Vec<Writer>,
+    reader: Option<Reader>,
     dir: tempfile::TempDir,
 }
 
@@ -106,6 +109,7 @@ impl Scene {
             node,
             plane,
             writers: Vec::new(),
+            reader: None,
             dir,
         }
     }
@@ -135,6 +139,21 @@ impl Scene {
             };
             self.writers.push(Writer::start(order, self.dir.path()));
         }
+    }
+
+    /// Lets one begin to handle what they write, who dies with so many effects of its own.
+    async fn read(&mut self, url: String, dies_with: Option<usize>) {
+        let token = self.path("reader.token");
+        let issued = self.plane.issue("reader", &["*"]).await;
+        std::fs::write(&token, &issued.token).expect("ours");
+        let order = reader::Order {
+            url,
+            token,
+            record: self.path("effects"),
+            dies_with,
+            within: self.numbers.within(),
+        };
+        self.reader = Some(Reader::start(order, self.path("reader.log")));
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -175,7 +194,7 @@ impl Scene {
     }
 
     /// Waits until all have done what they were to do, replays everything, and checks it.
-    async fn end(&mut self, name: &'static str) -> (Table, Vec<Replayed>) {
+    async fn end(&mut self, name: &'static str) -> Table {
         let writers = &mut self.writers;
         until(self.numbers.within(), "the writers end", || {
             writers.iter_mut().all(Writer::is_done)
@@ -184,14 +203,37 @@ impl Scene {
         let replayed = replay(&self.plane).await;
         let books: Vec<&Book> = self.writers.iter().map(|writer| &writer.book).collect();
         let wrongs = wrongs(&books, self.numbers.events / 2, &replayed);
-        let table = Table::new(name, &books, replayed.len());
+        let mut table = Table::new(name, &books, replayed.len());
         let shown = &wrongs[..wrongs.len().min(20)];
         assert!(
             wrongs.is_empty(),
             "{table}{} wrongs: {shown:#?}",
             wrongs.len()
         );
-        (table, replayed)
+        self.effects(&replayed, &mut table).await;
+        table
+    }
+
+    /// Waits until the reader has answered everything, and checks that each has one effect.
+    async fn effects(&mut self, replayed: &[Replayed], table: &mut Table) {
+        let within = self.numbers.within();
+        let reader = self.reader.as_mut().expect("each scene has one");
+        until(within, "all is answered", || {
+            assert!(!reader.is_dead(), "nobody told it to");
+            reader.effects.answered.len() >= replayed.len()
+        })
+        .await;
+        let effects = &reader.effects;
+        table.effects = (effects.of.values().sum(), effects.again);
+        let twice = effects.of.iter().find(|(_, count)| **count > 1);
+        assert_eq!(twice, None, "an effect was there twice\n{table}");
+        let named = replayed
+            .iter()
+            .map(|one| reader::named(&one.source, &one.id));
+        let (had, were): (HashSet<_>, HashSet<_>) =
+            (effects.of.keys().cloned().collect(), named.collect());
+        let wrong: Vec<_> = were.symmetric_difference(&had).take(5).collect();
+        assert!(wrong.is_empty(), "{wrong:?}\n{table}");
     }
 }
 

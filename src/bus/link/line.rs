@@ -83,6 +83,8 @@ pub(in crate::bus) struct Line {
     pub(in crate::bus) connection: Connection,
     pub(in crate::bus) pending: Arc<Pending>,
     up: AtomicBool,
+    /// Cancelled when the connection of now goes. The library makes another one for this line.
+    life: Mutex<CancellationToken>,
     door: Mutex<Door>,
     /// Cancelled when the library's connection task has ended.
     pub(super) dead: CancellationToken,
@@ -96,6 +98,7 @@ impl Line {
             connection,
             pending: Arc::default(),
             up: AtomicBool::new(true),
+            life: Mutex::default(),
             door: Mutex::default(),
             dead: CancellationToken::new(),
             refused: watch::Sender::default(),
@@ -119,8 +122,22 @@ impl Line {
         self.door.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Is cancelled when the connection of now goes: what was asked of it will not come.
+    pub(in crate::bus) fn life(&self) -> CancellationToken {
+        self.living().clone()
+    }
+
+    fn living(&self) -> MutexGuard<'_, CancellationToken> {
+        self.life.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub(super) fn rise(&self) {
         *self.door() = Door::default();
+        let mut life = self.living();
+        if life.is_cancelled() {
+            *life = CancellationToken::new();
+        }
+        drop(life);
         self.up.store(true, Ordering::Release);
     }
 
@@ -129,6 +146,7 @@ impl Line {
     pub(super) fn fall(&self) {
         self.up.store(false, Ordering::Release);
         self.pending.lose();
+        self.living().cancel();
     }
 
     /// Hands a message to the library, which has room at once or gets two seconds.

@@ -1,16 +1,26 @@
 //! Acknowledgements are lost on the way: the events are stored, and nobody knows.
 
-use super::{IMPATIENT, Scene, proxy::Proxy};
+use super::{
+    IMPATIENT, Scene,
+    proxy::{PASS, Proxy},
+};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn lost_acknowledgements_lose_no_event_and_double_none() {
     let mut scene = Scene::usual().await;
     let to = scene.node.url().trim_start_matches("nats://").to_owned();
-    let ways = [Proxy::start(to.clone(), 7).await, Proxy::start(to, 8).await];
+    // To the reader come the events themselves: half a kilobyte each.
+    let events = scene.numbers.events as usize;
+    let ways = [
+        Proxy::start(to.clone(), PASS, 7).await,
+        Proxy::start(to.clone(), PASS, 8).await,
+        Proxy::start(to, events * 15..events * 60, 9).await,
+    ];
+    scene.read(ways[2].url(), None).await;
     let urls = [ways[0].url(), ways[1].url()];
     scene.write(urls, IMPATIENT).await;
-    let (mut table, _) = scene.end("acknowledgements are lost").await;
-    let counts = ways.map(|way| way.counts());
+    let mut table = scene.end("acknowledgements are lost").await;
+    let counts = ways.each_ref().map(Proxy::counts);
     let sum = |what: fn(&super::proxy::Counts) -> u64| counts.iter().map(what).sum();
     table.more = vec![
         ("connections reset", sum(|counts| counts.resets)),

@@ -96,6 +96,8 @@ pub(super) struct Table {
     pub(super) failed: (usize, usize),
     pub(super) duplicates: usize,
     pub(super) stored: usize,
+    /// What the subscriber did, and how often an event came to it that had its effect.
+    pub(super) effects: (usize, usize),
     /// What was done to it, and how many tries were under way each time.
     pub(super) blows: Vec<usize>,
     /// What the failed tries were told.
@@ -122,6 +124,7 @@ impl Table {
             failed: (sum(Book::refused), sum(Book::silent)),
             duplicates: sum(|book| book.answered.1),
             stored,
+            effects: (0, 0),
             blows: Vec::new(),
             said: books.iter().flat_map(told).collect(),
             more: Vec::new(),
@@ -141,6 +144,8 @@ impl fmt::Display for Table {
         count(f, "failed attempts, the writer died", self.failed.1)?;
         count(f, "duplicates answered", self.duplicates)?;
         count(f, "stored", self.stored)?;
+        count(f, "effects", self.effects.0)?;
+        count(f, "came again with its effect there", self.effects.1)?;
         count(f, "kills", self.blows.len())?;
         writeln!(f, "  in flight at each: {:?}", self.blows)?;
         for (what, count) in &self.more {

@@ -16,6 +16,7 @@ async fn a_full_disk_loses_nothing_that_was_acknowledged() {
     let disk = Disk::mount(&at, 64 + super::Numbers::read().events / 500);
     let mut scene = Scene::set(store, disk.by()).await;
     let url = scene.node.url();
+    scene.read(url.clone(), None).await;
     scene
         .write([url.clone(), url], Duration::from_millis(1500))
         .await;
@@ -44,7 +45,7 @@ async fn a_full_disk_loses_nothing_that_was_acknowledged() {
         scene.node.kill();
         scene.node.again().await;
     }
-    let (mut table, _) = scene.end("the disk fills up").await;
+    let mut table = scene.end("the disk fills up").await;
     table.more = vec![
         ("in flight when it was full", blow as u64),
         ("restarts that it took", u64::from(!goes_on)),

@@ -84,6 +84,12 @@ impl Drop for Member {
     }
 }
 
+/// Into its log.
+#[expect(clippy::print_stderr, reason = "its log is what it says to people")]
+pub(super) fn say(what: &str) {
+    eprintln!("{what}");
+}
+
 /// A part that is played to its end, or to that of whoever gave it.
 async fn play(order: &str) {
     #[expect(clippy::exit, reason = "nobody is left to whom it could matter")]

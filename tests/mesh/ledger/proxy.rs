@@ -3,6 +3,7 @@
 
 use std::{
     net::SocketAddr,
+    ops::Range,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -15,10 +16,11 @@ use tokio::{
 };
 use weftbus::spawn::{Failure, Tasks};
 
-/// Bytes that pass before the window: about as many as a client is told while it joins, or more.
-const PASS: std::ops::Range<usize> = 3_000..10_000;
+/// Bytes that pass to a writer before the window: about as many as it is told while it joins, or
+/// more.
+pub(super) const PASS: Range<usize> = 3_000..10_000;
 /// Bytes of the window.
-const WINDOW: std::ops::Range<usize> = 200..4_000;
+const WINDOW: Range<usize> = 200..4_000;
 /// A window that is not full by then ends all the same.
 const QUIET: Duration = Duration::from_millis(100);
 /// What an acknowledgement has, and nothing else that a writer is told.
@@ -42,13 +44,15 @@ pub(super) struct Proxy {
 }
 
 impl Proxy {
-    /// A way to this address. The same seed gives the same windows.
-    pub(super) async fn start(to: String, seed: u64) -> Self {
+    /// A way to this address, with so many bytes before each window. The same seed gives the same
+    /// windows.
+    pub(super) async fn start(to: String, pass: Range<usize>, seed: u64) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("it is bound");
         let (counts, tasks) = (Arc::default(), Tasks::new());
         let way = Way {
             to,
+            pass,
             counts: Arc::clone(&counts),
         };
         let (stop, group) = (tasks.stopping(), tasks.clone());
@@ -91,6 +95,7 @@ impl Drop for Proxy {
 #[derive(Clone)]
 struct Way {
     to: String,
+    pass: Range<usize>,
     counts: Arc<Mutex<Counts>>,
 }
 
@@ -130,7 +135,8 @@ impl Way {
         mut to: impl tokio::io::AsyncWrite + Unpin,
         mut random: StdRng,
     ) -> bool {
-        let (mut pass, window) = (random.random_range(PASS), random.random_range(WINDOW));
+        let mut pass = random.random_range(self.pass.clone());
+        let window = random.random_range(WINDOW);
         let mut buffer = vec![0; 16 * 1024];
         let mut dropped = Vec::new();
         while dropped.len() < window {

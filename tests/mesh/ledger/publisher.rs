@@ -6,6 +6,7 @@ use super::{IMPATIENT, Scene};
 async fn a_killed_publisher_loses_nothing_that_was_acknowledged() {
     let mut scene = Scene::usual().await;
     let url = scene.node.url();
+    scene.read(url.clone(), None).await;
     scene.write([url.clone(), url], IMPATIENT).await;
     let mut blows = Vec::new();
     for kill in 1..=scene.numbers.kills {
@@ -16,7 +17,7 @@ async fn a_killed_publisher_loses_nothing_that_was_acknowledged() {
         blows.push(writer.kill());
         writer.again();
     }
-    let (mut table, _) = scene.end("the publisher is killed").await;
+    let mut table = scene.end("the publisher is killed").await;
     table.blows = blows;
     eprintln!("{table}");
     assert!(table.blows.iter().all(|open| *open > 0), "a kill missed");

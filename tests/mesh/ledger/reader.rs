@@ -11,13 +11,16 @@ use std::{
 
 use rustix::process::{Signal, getpid, kill_process};
 use serde::{Deserialize, Serialize};
-use tokio::time::timeout;
-use weftbus::{event::From, mesh::Delivery};
+use tokio::time::{sleep, timeout};
+use weftbus::{
+    event::From,
+    mesh::{Mesh, Subscription},
+};
 
 use super::{
-    member::{self, Member},
+    member::{self, Member, say},
     record::{Lines, Record},
-    writer::mesh,
+    writer::{AGAIN, mesh},
 };
 
 /// The name of its durable.
@@ -96,14 +99,12 @@ pub(super) async fn read(order: Order) {
         effects.refresh();
         let mut record = Record::open(&order.record);
         let mesh = mesh(&order.url, &order.token).await;
-        let subscribing = mesh.events().subscribe("task.*").or("swarm.*");
-        let subscribing = subscribing.durable(DURABLE).from(From::Start);
-        let started = subscribing.wait(WAIT).tries(TRIES).start().await;
-        let mut events = started.expect("subscribed");
+        let mut events = subscribed(&mesh).await;
         let mut own = 0;
         loop {
             let delivery = events.next().await.expect("it goes on");
-            let id = named(&delivery);
+            let source = delivery.event.source.as_ref().expect("the broker vouches");
+            let id = named(source.as_str(), &delivery.event.id);
             if effects.of.contains_key(&id) {
                 record.write(&Line::Again(id.clone()));
             } else {
@@ -116,17 +117,29 @@ pub(super) async fn read(order: Order) {
             }
             match delivery.ack().await {
                 Ok(()) => record.write(&Line::Answered(id)),
-                Err(error) => eprintln!("{id} is not answered: {error}"),
+                Err(error) => say(&format!("{id} is not answered: {error}")),
             }
         }
     };
     timeout(order.within, whole).await.expect("in time");
 }
 
+/// Opens the durable, as soon as the mesh lets it.
+async fn subscribed(mesh: &Mesh) -> Subscription {
+    loop {
+        let subscribing = mesh.events().subscribe("task.*").or("swarm.*");
+        let subscribing = subscribing.durable(DURABLE).from(From::Start);
+        match subscribing.wait(WAIT).tries(TRIES).start().await {
+            Ok(subscription) => return subscription,
+            Err(error) => say(&format!("not subscribed: {error}")),
+        }
+        sleep(AGAIN).await;
+    }
+}
+
 /// An id is one of its source.
-fn named(delivery: &Delivery) -> String {
-    let source = delivery.event.source.as_ref().expect("the broker vouches");
-    format!("{source} {}", delivery.event.id)
+pub(super) fn named(source: &str, id: &str) -> String {
+    format!("{source} {id}")
 }
 
 /// A reader's process, and its table.

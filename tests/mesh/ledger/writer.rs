@@ -18,12 +18,12 @@ use weftbus::{
 
 use super::{
     book::Book,
-    member::{self, Member},
+    member::{self, Member, say},
     record::{Line, Record, Try},
 };
 
 /// Between two tries of what failed.
-const AGAIN: Duration = Duration::from_millis(50);
+pub(super) const AGAIN: Duration = Duration::from_millis(50);
 
 /// What a writer is to do.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -84,7 +84,7 @@ pub(super) async fn mesh(url: &str, token: &Path) -> Mesh {
     loop {
         match Mesh::connect(Options::new(url, token.clone())).await {
             Ok(mesh) => return mesh,
-            Err(error) => eprintln!("not joined: {error}"),
+            Err(error) => say(&format!("not joined: {error}")),
         }
         sleep(AGAIN).await;
     }
@@ -95,7 +95,7 @@ async fn publisher(mesh: &Mesh, patience: Option<Duration>) -> Publisher {
         match (mesh.events().publisher().await, patience) {
             (Ok(publisher), None) => return publisher.clone(),
             (Ok(publisher), Some(patience)) => return publisher.clone().timeout(patience),
-            (Err(error), _) => eprintln!("no publisher: {error}"),
+            (Err(error), _) => say(&format!("no publisher: {error}")),
         }
         sleep(AGAIN).await;
     }
