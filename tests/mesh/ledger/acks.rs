@@ -2,19 +2,20 @@
 
 use super::{
     IMPATIENT, Scene,
-    proxy::{PASS, Proxy},
+    proxy::{PASS_MIN, Proxy},
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn lost_acknowledgements_lose_no_event_and_double_none() {
     let mut scene = Scene::usual().await;
     let to = scene.node.url().trim_start_matches("nats://").to_owned();
-    // To the reader come the events themselves: half a kilobyte each.
+    // A writer gets a hundred bytes for an event, a reader the event: half a kilobyte.
     let events = scene.numbers.events as usize;
+    let way = async |pass, seed| Proxy::start(to.clone(), pass, seed).await;
     let ways = [
-        Proxy::start(to.clone(), PASS, 7).await,
-        Proxy::start(to.clone(), PASS, 8).await,
-        Proxy::start(to, events * 15..events * 60, 9).await,
+        way(PASS_MIN..7_000 + events, 7).await,
+        way(PASS_MIN..7_000 + events, 8).await,
+        way(events * 15..events * 60, 9).await,
     ];
     scene.read(ways[2].url(), None).await;
     let urls = [ways[0].url(), ways[1].url()];

@@ -16,9 +16,8 @@ use tokio::{
 };
 use weftbus::spawn::{Failure, Tasks};
 
-/// Bytes that pass to a writer before the window: about as many as it is told while it joins, or
-/// more.
-pub(super) const PASS: Range<usize> = 3_000..10_000;
+/// Bytes that pass before the window at least: about as many as a client is told while it joins.
+pub(super) const PASS_MIN: usize = 3_000;
 /// Bytes of the window.
 const WINDOW: Range<usize> = 200..4_000;
 /// A window that is not full by then ends all the same.
