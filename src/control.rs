@@ -17,6 +17,7 @@ mod durability;
 mod durables;
 mod events;
 mod file;
+mod integrity;
 mod keys;
 mod kick;
 mod leases;
@@ -220,6 +221,7 @@ async fn begin(options: Options, tasks: &Tasks) -> Result<Desk, Error> {
         options.replicas,
     )
     .await?;
+    integrity::watch(events.voice(&store), events.streams(), tasks);
     let voice = events.voice(&store);
     let registry = Registry::start(beats, bucket(names::SERVERS).await?, voice, tasks).await?;
     let readers = Readers::new(store.clone());

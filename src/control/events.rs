@@ -57,10 +57,12 @@ impl Events {
 
     /// What the control plane's own events are told with.
     pub(super) fn voice(&self, wire: &Wire) -> Voice {
-        let key = self.key(&ServerName::weft().identity());
+        let source = ServerName::weft().identity();
+        let key = EventKey::read(&self.key(&source));
         Voice {
             wire: wire.clone(),
-            key: EventKey::read(&key).expect("a secret that was derived is one"),
+            key: key.expect("a secret that was derived is one"),
+            source,
         }
     }
 

@@ -42,6 +42,33 @@ const LAST_MAX: Duration = Duration::from_secs(2);
 pub(super) struct Voice {
     pub(super) wire: Wire,
     pub(super) key: EventKey,
+    pub(super) source: Identity,
+}
+
+impl Voice {
+    /// One try; under the same id it is stored once.
+    pub(super) async fn publish(&self, mut event: Event) -> Result<(), Error> {
+        let kept = message(&mut event, &self.source, &self.key)?;
+        let mut headers = HeaderMap::new();
+        for (name, value) in &kept.headers {
+            let value: HeaderValue = value
+                .parse()
+                .map_err(|_| unavailable("a value of the event can't stand in a header"))?;
+            headers.insert(HeaderName::from_static(name), value);
+        }
+        let outbound = PublishMessage::build()
+            .headers(headers)
+            .message_id(kept.id)
+            .payload(kept.body);
+        let mut context = jetstream::new(self.wire.client());
+        context.set_timeout(REQUEST_MAX);
+        let stored = async { context.send_publish(kept.subject, outbound).await?.await };
+        match timeout(REQUEST_MAX, stored).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(error)) => Err(unavailable("the event was not stored").source(error)),
+            Err(_) => Err(unavailable("the stream did not acknowledge the event")),
+        }
+    }
 }
 
 /// What is written down of a server.
@@ -77,7 +104,6 @@ pub(super) struct Teller(mpsc::Sender<Waiting>);
 /// The one task that stores events.
 struct Storing {
     voice: Voice,
-    source: Identity,
     bucket: Bucket,
 }
 
@@ -103,11 +129,7 @@ impl Teller {
             .collect();
         // In their order: the ids begin with the time.
         left.sort_by(|one, other| one.record.untold[0].id.cmp(&other.record.untold[0].id));
-        let storing = Storing {
-            voice,
-            source: ServerName::weft().identity(),
-            bucket,
-        };
+        let storing = Storing { voice, bucket };
         let stop = tasks.stopping();
         tasks.spawn("events of servers", Failure::Logged, async move {
             let ending = async {
@@ -159,7 +181,7 @@ impl Storing {
             tracing::warn!(%server, %error, "what is told of a server was not written down");
         }
         for event in std::mem::take(&mut record.untold) {
-            if let Err(error) = again(until, || self.publish(event.clone())).await {
+            if let Err(error) = again(until, || self.voice.publish(event.clone())).await {
                 let (id, kind) = (&event.id, &event.kind);
                 tracing::error!(%server, id, kind, %error, "an event could not be stored and was given up");
             }
@@ -176,30 +198,6 @@ impl Storing {
         let body = serde_json::to_vec(record).expect("a record is JSON");
         let written = self.bucket.put(server.as_str(), body, None).await;
         written.map(drop)
-    }
-
-    /// One try; under the same id it is stored once.
-    async fn publish(&self, mut event: Event) -> Result<(), Error> {
-        let kept = message(&mut event, &self.source, &self.voice.key)?;
-        let mut headers = HeaderMap::new();
-        for (name, value) in &kept.headers {
-            let value: HeaderValue = value
-                .parse()
-                .map_err(|_| unavailable("a value of the event can't stand in a header"))?;
-            headers.insert(HeaderName::from_static(name), value);
-        }
-        let outbound = PublishMessage::build()
-            .headers(headers)
-            .message_id(kept.id)
-            .payload(kept.body);
-        let mut context = jetstream::new(self.voice.wire.client());
-        context.set_timeout(REQUEST_MAX);
-        let stored = async { context.send_publish(kept.subject, outbound).await?.await };
-        match timeout(REQUEST_MAX, stored).await {
-            Ok(Ok(_)) => Ok(()),
-            Ok(Err(error)) => Err(unavailable("the event was not stored").source(error)),
-            Err(_) => Err(unavailable("the stream did not acknowledge the event")),
-        }
     }
 }
 

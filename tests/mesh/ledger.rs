@@ -12,6 +12,7 @@ mod acks;
 mod book;
 mod broker;
 mod check;
+mod damaged;
 mod disk;
 mod full;
 mod member;

@@ -106,6 +106,9 @@ impl Way {
             return;
         };
         let (mut client, mut broker) = (client, broker);
+        for end in [&client, &broker] {
+            end.set_nodelay(true).expect("it is open");
+        }
         let cut = {
             let (mut from_client, to_client) = client.split();
             let (from_broker, mut to_broker) = broker.split();
