@@ -1,11 +1,22 @@
 //! Replays to a subject: each body as it is stored, marked; what the broker refuses is told.
 
+use std::collections::HashSet;
+
 use futures_util::StreamExt as _;
+use serde_json::Value;
 use tokio::time::timeout;
 use weftbus::{access::Role, event::Event};
 
-use super::{said, stored, tail::publish, typed};
-use crate::{control::root, plane::Plane, stage::PATIENCE};
+use super::{
+    said, stored,
+    tail::{named, publish},
+    typed,
+};
+use crate::{
+    control::{join, root},
+    plane::Plane,
+    stage::PATIENCE,
+};
 
 const AGAIN: &str = "weft.v1.dlv.ops.again";
 
@@ -31,7 +42,7 @@ async fn each_body_comes_as_it_is_stored_and_marked() {
     ];
     let output = typed(&plane, &may.token, &words).output().expect("it runs");
     assert_eq!(output.status.code(), Some(0), "{}", said(&output));
-    let summary: serde_json::Value = serde_json::from_slice(&output.stdout).expect("one object");
+    let summary: Value = serde_json::from_slice(&output.stdout).expect("one object");
     assert_eq!(
         (&summary["events"], &summary["dryRun"]),
         (&601.into(), &false.into())
@@ -39,7 +50,7 @@ async fn each_body_comes_as_it_is_stored_and_marked() {
     for (n, kept) in stored(&plane, "WEFT_TASKS").await.iter().enumerate() {
         let message = timeout(PATIENCE, heard.next()).await.expect("in time");
         let message = message.expect("connected");
-        let body: serde_json::Value = serde_json::from_slice(&message.payload).expect("JSON");
+        let body: Value = serde_json::from_slice(&message.payload).expect("JSON");
         assert_eq!(body, kept.event);
         let headers = message.headers.expect("headers");
         let value = |name: &str| headers.get(name).map(|value| value.as_str().to_owned());
@@ -92,6 +103,63 @@ async fn what_the_broker_refuses_is_told() {
         Some(0),
         "it delivers nothing: {}",
         said(&output)
+    );
+    mesh.close().await;
+}
+
+/// More than the control plane is told at once, from the command line.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn to_one_durable_alone_from_the_command_line() {
+    const EVENTS: usize = 300;
+    let plane = Plane::start().await;
+    let issued = plane.issue("root", &["*"]).await;
+    let mesh = join(&plane, &issued.token).await.expect("let in");
+    publish(&mesh, "task.a", 0..EVENTS).await;
+    publish(&mesh, "task.b", 0..1).await;
+    let subscribe = async |name: &str| {
+        let events = mesh.events().subscribe("task.*").durable(name);
+        events.start().await.expect("opened")
+    };
+    let (mut billing, mut other) = (subscribe("billing").await, subscribe("other").await);
+    let replay = |more: &[&str]| {
+        let words = ["replay", "--type", "task.a", "-o", "json"];
+        let words = [&words, more].concat();
+        let output = typed(&plane, &issued.token, &words).output();
+        output.expect("it runs")
+    };
+    let dry = replay(&["--to", "billing", "--dry-run"]);
+    let driven = replay(&["--to", "billing"]);
+    for output in [&dry, &driven] {
+        assert_eq!(output.status.code(), Some(0), "{}", said(output));
+        let summary: Value = serde_json::from_slice(&output.stdout).expect("one object");
+        assert_eq!(summary["events"], EVENTS, "{summary}");
+    }
+    let mut ids = HashSet::new();
+    for _ in 0..EVENTS {
+        let next = timeout(PATIENCE, billing.next()).await.expect("in time");
+        let delivery = next.expect("it goes on");
+        assert!(delivery.place.is_replay, "{:?}", delivery.place);
+        ids.insert(delivery.event.id.clone());
+        delivery.ack().await.expect("known");
+    }
+    assert_eq!(ids, HashSet::from_iter(named("task.a", 0..EVENTS)));
+    // What comes now comes to both; had more been delivered, that would come first.
+    publish(&mesh, "task.b", 1..2).await;
+    for events in [&mut billing, &mut other] {
+        let next = timeout(PATIENCE, events.next()).await.expect("in time");
+        let delivery = next.expect("it goes on");
+        assert_eq!(
+            (delivery.event.id.as_str(), delivery.place.is_replay),
+            ("task.b-1", false)
+        );
+        delivery.ack().await.expect("known");
+    }
+    let nobody = replay(&["--to", "nobody"]);
+    assert_ne!(nobody.status.code(), Some(0));
+    assert!(
+        said(&nobody).contains("there is no durable"),
+        "{}",
+        said(&nobody)
     );
     mesh.close().await;
 }
