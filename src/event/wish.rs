@@ -8,7 +8,7 @@ use super::{
     kind::{Domain, EventType, STREAMS},
 };
 use crate::{
-    call::{Permissions, permission::Pattern},
+    call::{Permissions, context::Correlation, permission::Pattern},
     error::{Error, Kind},
     name::{Identity, store},
 };
@@ -25,6 +25,10 @@ pub struct Wish {
     pub types: Vec<String>,
     /// Who published them. None: anybody.
     pub source: Option<Identity>,
+    /// What they are part of. None: anything. The streams do not know it: who reads sorts out the
+    /// rest.
+    #[serde(rename = "correlationId", skip_serializing_if = "Option::is_none")]
+    pub correlation_id: Option<String>,
 }
 
 /// Where a reader begins.
@@ -142,6 +146,7 @@ impl Types {
 pub struct Sieve {
     types: Vec<Pattern>,
     source: Option<Identity>,
+    correlation_id: Option<String>,
 }
 
 impl Sieve {
@@ -150,7 +155,9 @@ impl Sieve {
     pub fn wants(&self, event: &Event) -> bool {
         let kind = [event.kind.as_str()];
         let by_type = self.types.iter().any(|pattern| pattern.matches(&kind));
-        (self.types.is_empty() || by_type) && (self.source.is_none() || self.source == event.source)
+        (self.types.is_empty() || by_type)
+            && (self.source.is_none() || self.source == event.source)
+            && (self.correlation_id.is_none() || self.correlation_id == event.correlation_id)
     }
 }
 
@@ -161,6 +168,7 @@ impl Wish {
         Sieve {
             types: self.types.iter().map(|text| Pattern::new(text)).collect(),
             source: self.source.clone(),
+            correlation_id: self.correlation_id.clone(),
         }
     }
 
@@ -236,6 +244,12 @@ impl Wish {
         if self.types.len() > PATTERNS_MAX {
             let said = format!("a reader has at most {PATTERNS_MAX} patterns of types");
             return Err(invalid(said));
+        }
+        if let Some(id) = &self.correlation_id
+            && Correlation::given(id).is_none()
+        {
+            let said = "`correlationId` has 1 to 64 of A-Z, a-z, 0-9, `_`, `-` and `.`";
+            return Err(invalid(said.to_owned()));
         }
         match &self.types[..] {
             [] => Ok(vec![Types::All]),

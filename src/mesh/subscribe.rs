@@ -65,7 +65,7 @@ impl Subscribe {
             durable: None,
             wish: Wish {
                 types: vec![types.to_owned()],
-                source: None,
+                ..Wish::default()
             },
             from: From::Now,
             handing: Handing::default(),
@@ -84,6 +84,13 @@ impl Subscribe {
     #[must_use]
     pub fn source(mut self, source: Identity) -> Self {
         self.wish.source = Some(source);
+        self
+    }
+
+    /// Only those that are part of this.
+    #[must_use]
+    pub fn correlated(mut self, id: impl Into<String>) -> Self {
+        self.wish.correlation_id = Some(id.into());
         self
     }
 

@@ -247,7 +247,7 @@ async fn replay(plane: &Plane) -> Vec<Replayed> {
     let mesh = root(plane).await;
     let wish = Wish {
         types: vec!["task.*".to_owned(), "swarm.*".to_owned()],
-        source: None,
+        ..Wish::default()
     };
     let begin = [Begin {
         stream: None,

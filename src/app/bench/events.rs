@@ -215,7 +215,7 @@ async fn replay(mesh: &Mesh, count: u64) -> Result<(), Error> {
     };
     let wish = Wish {
         types: vec!["task.*".to_owned()],
-        source: None,
+        ..Wish::default()
     };
     let mut tail = mesh.events().tail(wish, &[begin]).await?;
     for _ in 0..count {

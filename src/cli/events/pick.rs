@@ -35,6 +35,7 @@ impl Pick {
         Wish {
             types: self.types.clone(),
             source: self.source.clone(),
+            ..Wish::default()
         }
     }
 

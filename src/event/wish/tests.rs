@@ -8,6 +8,7 @@ fn wish(types: &[&str], source: Option<&str>) -> Wish {
     Wish {
         types: types.iter().map(|text| (*text).to_owned()).collect(),
         source: source.map(|name| Identity::new(name).expect("a name")),
+        ..Wish::default()
     }
 }
 

@@ -241,6 +241,49 @@ async fn nobody_reads_or_answers_for_another() {
         .await;
 }
 
+/// By type, by source and by what it is part of.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn only_what_is_wished_for_comes() {
+    let plane = Plane::start().await;
+    let mesh = root(&plane).await;
+    let issued = plane.issue("alice", &["publish:events/*"]).await;
+    let alice = join(&plane, &issued.token).await.expect("let in");
+    let source = alice.identity().clone();
+    let wished = mesh.events().subscribe("task.*").or("swarm.x");
+    let wished = wished.source(source).correlated("report-7").durable("mine");
+    let mut events = wished.start().await.expect("opened");
+    for (n, (by, kind, part)) in [
+        (&mesh, "task.x", "report-7"),
+        (&alice, "task.x", "report-8"),
+        (&alice, "swarm.y", "report-7"),
+        (&alice, "task.x", "report-7"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let event = Event::new(kind, json!({"n": n})).correlated(part);
+        by.events().publish(event).await.expect("stored");
+    }
+    let delivery = next(&mut events).await;
+    assert_eq!(delivery.event.data::<Value>().expect("JSON")["n"], 3);
+    delivery.ack().await.expect("acknowledged");
+    // What is not wished for is answered too, and waits for nobody.
+    let listed = async {
+        loop {
+            let listed: Value = mesh
+                .control("consumer_list", json!({}))
+                .await
+                .expect("told");
+            let own = &listed["consumers"][0];
+            if own["pending"] == 0 && own["unanswered"] == 0 {
+                return;
+            }
+        }
+    };
+    timeout(PATIENCE, listed).await.expect("in time");
+    alice.close().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_durable_can_not_be_is_said() {
     let plane = Plane::start().await;
@@ -254,6 +297,8 @@ async fn what_a_durable_can_not_be_is_said() {
         kind(mesh.events().subscribe("nothing.*").durable("x")).await,
         Kind::InvalidParams
     );
+    let correlated = |id: &str| kind(of("x").correlated(id));
+    assert_eq!(correlated("a;b").await, Kind::InvalidParams);
     of("x")
         .start()
         .await
@@ -266,12 +311,12 @@ async fn what_a_durable_can_not_be_is_said() {
     let both = other.or("task.*").start().await.expect("more it may read");
     both.stop().await;
     for n in 0..31 {
-        of(&format!("n-{n}"))
-            .start()
+        let asked = json!({"name": format!("n-{n}"), "wish": {"types": ["task.*"]}});
+        let opened: Value = mesh
+            .control("consumer_open", asked)
             .await
-            .expect("one more")
-            .stop()
-            .await;
+            .expect("one more");
+        assert_eq!(opened["consumer"], format!("root_n-{n}"));
     }
     assert_eq!(kind(of("n-31")).await, Kind::ServerOverloaded);
 }

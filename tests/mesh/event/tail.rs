@@ -20,7 +20,7 @@ use crate::{
 pub(super) fn wish(types: &[&str]) -> Wish {
     Wish {
         types: types.iter().map(|text| (*text).to_owned()).collect(),
-        source: None,
+        ..Wish::default()
     }
 }
 

@@ -60,7 +60,7 @@ impl Place {
     async fn tail(&self, types: &str) -> Tail {
         let wish = Wish {
             types: vec![types.to_owned()],
-            source: None,
+            ..Wish::default()
         };
         let begin = [Begin {
             stream: None,

@@ -98,7 +98,7 @@ async fn publish(plane: &Plane, events: u64, bytes: usize) {
 async fn tail(mesh: &Mesh, types: &str) -> Tail {
     let wish = Wish {
         types: vec![types.to_owned()],
-        source: None,
+        ..Wish::default()
     };
     let begin = Begin {
         stream: None,
