@@ -13,7 +13,8 @@ up: $(NATS)
 	$(CARGO) build --release --bins --examples
 	./target/release/weft up -c weft.yaml
 
-## test: every test, against a real nats-server and real MCP servers
+## test: every test, against a real nats-server and real MCP servers; most of them wait for processes
+test: export RUST_TEST_THREADS ?= 4
 test: tools tools-real
 	$(CARGO) build --bins --examples
 	$(CARGO) test --no-fail-fast
