@@ -14,8 +14,9 @@ use tokio::{
     time::timeout,
 };
 use weftbus::{
+    access::Role,
     error::Kind,
-    event::{LetterShown, LettersDone},
+    event::{EventKey, Letter, LetterShown, LettersDone},
     mesh::Place,
     spawn::{Failure, Tasks},
 };
@@ -154,6 +155,55 @@ async fn an_event_that_no_client_can_read_is_a_dead_letter_and_the_rest_goes_on(
     // Calls never noticed.
     publish(&mesh, "task.x", 4..5).await;
     assert_eq!(next(&mut events).await.event.id, "task.x-4");
+}
+
+/// The letter is stored, and its writer dies before the event is given up.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_dies_between_the_letter_and_giving_up_leaves_one_letter() {
+    let plane = Plane::start().await;
+    let mesh = root(&plane).await;
+    publish(&mesh, "task.x", 0..1).await;
+    let once = || billing(&mesh).tries(1).wait(Duration::from_secs(1));
+    let mut first = once().start().await.expect("opened");
+    let delivery = next(&mut first).await;
+
+    // What `give_up` does first.
+    let letter = Letter::new("WEFT_TASKS", 1, first.consumer(), 1, "no room");
+    let seed = plane.secrets.signing().seed();
+    let key = EventKey::read(&EventKey::derived(seed.as_bytes(), mesh.identity()));
+    let mut headers = async_nats::HeaderMap::new();
+    let id = key.expect("a key").message_id(&letter.key(None));
+    headers.insert("Nats-Msg-Id", id);
+    let peer = plane.enter("root", Role::Caller, &["*"]).await;
+    let to = format!("weft.v1.dlq.WEFT_TASKS.{}", first.consumer());
+    let body = serde_json::to_vec(&letter).expect("JSON");
+    let sent = peer.client.publish_with_headers(to, headers, body.into());
+    sent.await.expect("published");
+    so_many_letters(&mesh, 1).await;
+    // No word of it any more: neither that somebody works on it, nor that it may come again.
+    std::mem::forget(delivery);
+    drop(first);
+
+    let second = once().start().await.expect("opened");
+    let given_up = async {
+        loop {
+            let listed: Value = mesh
+                .control("consumer_list", json!({}))
+                .await
+                .expect("told");
+            if listed["consumers"][0]["unanswered"] == 0 {
+                return;
+            }
+        }
+    };
+    timeout(PATIENCE, given_up).await.expect("in time");
+    let page = so_many_letters(&mesh, 1).await;
+    assert_eq!(
+        page.letters[0].says.reason, "no room",
+        "it is the first one"
+    );
+    second.stop().await;
+    mesh.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
