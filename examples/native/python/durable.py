@@ -17,7 +17,7 @@ class Durable:  # "Durable subscriptions"
 
     def __init__(self, handle, types, name, options):
         self.handle, self.types, self.ending = handle, types, asyncio.Event()
-        self.asked = {"name": name, "wish": {"types": [types]}, **options}
+        self.asked = {**options, "name": name, "wish": {**options.get("wish", {}), "types": [types]}}
 
     async def open(self):
         self.calls = await events.connect()
