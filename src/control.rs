@@ -196,6 +196,7 @@ async fn begin(options: Options, tasks: &Tasks) -> Result<Desk, Error> {
             auth,
             tls: options.tls.clone(),
             name: name.to_owned(),
+            backlog: bus::connect::BACKLOG,
         };
         async move { Wire::open(&to, deadline, tasks).await }
     };

@@ -55,7 +55,7 @@ pub use self::{
 };
 use crate::{
     access::{Trust, exchange::Held},
-    bus::{Auth, Bounds, Link, Options as BusOptions, Remote, Tls},
+    bus::{Auth, Bounds, Link, Options as BusOptions, Remote, Tls, connect::BACKLOG},
     call::{Call, Reply, SharedService},
     error::{Error, Kind},
     event::{EventKey, Publisher},
@@ -161,6 +161,7 @@ impl Mesh {
                 .unwrap_or_else(|| Auth::Token(Arc::clone(&options.token))),
             tls: options.tls,
             name: format!("weft {}", held.sub),
+            backlog: BACKLOG,
         };
         // A login of the broker's own says nothing about the token.
         let by_token = matches!(bus.auth, Auth::Token(_));

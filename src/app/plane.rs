@@ -7,6 +7,7 @@ use crate::{
     access::Lifetimes,
     bus::{
         self, Auth, Bounds, Limits, Link, Options as BusOptions, Reach, ServeOptions, Served, Tls,
+        connect::BACKLOG,
     },
     control::{self, Accounts, Control, Options as ControlOptions, Secrets},
     error::{Error, Kind},
@@ -64,6 +65,7 @@ impl Plane {
             auth: login.clone().unwrap_or(own),
             tls: tls.clone(),
             name: "weft control plane".to_owned(),
+            backlog: BACKLOG,
         };
         let link = Link::connect(link, tasks).await?;
         let options = ServeOptions {

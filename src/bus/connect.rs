@@ -20,8 +20,12 @@ const CONNECT_MAX: Duration = Duration::from_secs(5);
 const RECONNECT_WAIT_MAX: Duration = Duration::from_secs(1);
 /// The same for the control plane.
 const RECONNECT_WAIT_MAX_CONTROL: Duration = Duration::from_millis(100);
-/// Messages that one subscription may hold; its reader never waits for anything but the broker.
-const SUBSCRIPTION_MESSAGES: usize = 8192;
+/// Messages that a subscription for calls may hold; its reader never waits for anything but the
+/// broker.
+pub const BACKLOG: usize = 8192;
+/// And one for events: a stream pushes 32 MiB to a reader who did not say yet that he goes on, and
+/// no event has less than 256 bytes.
+pub const BACKLOG_OF_EVENTS: usize = 131_072;
 /// Commands that wait for the connection.
 const COMMANDS: usize = 2048;
 /// Events of the connection that wait for the supervisor.
@@ -40,6 +44,8 @@ pub struct Options {
     pub tls: Tls,
     /// What the connection is called in the broker's lists.
     pub name: String,
+    /// Messages that one subscription may hold: [`BACKLOG`], [`BACKLOG_OF_EVENTS`].
+    pub backlog: usize,
 }
 
 /// How the broker knows us.
@@ -141,7 +147,7 @@ async fn library_options(
         .ping_interval(PING_EVERY)
         .connection_timeout(CONNECT_MAX)
         .request_timeout(Some(Duration::from_secs(2)))
-        .subscription_capacity(SUBSCRIPTION_MESSAGES)
+        .subscription_capacity(options.backlog)
         .client_capacity(COMMANDS)
         .reconnect_delay_callback(move |attempt| {
             let doubled = Duration::from_millis(20 << attempt.min(8));

@@ -90,7 +90,10 @@ pub(super) async fn run(args: &Args, to: &mut Invocation) -> Result<Exit, Failur
             measured.map(|report| Measured::Events(Box::new(report)))
         }
     };
-    if let Err(error) = std::fs::remove_dir_all(&folder) {
+    // The mesh of events has removed it itself.
+    if let Err(error) = std::fs::remove_dir_all(&folder)
+        && error.kind() != std::io::ErrorKind::NotFound
+    {
         to.printer
             .warn(format!("{} was not removed: {error}", folder.display()));
     }
@@ -130,6 +133,12 @@ fn events(report: &bench::events::Report, to: &mut Invocation) -> Result<Exit, F
         rate(report.replay_rate),
         format!("{} ({})", rate(report.bare_replay_rate), report.bare_replay),
         ratio(&report.ratios.replay),
+    ]);
+    table.row([
+        "first event read after".to_owned(),
+        format!("{:.0} us", report.first_p50_us),
+        format!("{:.0} us", report.bare_first_p50_us),
+        String::new(),
     ]);
     to.printer.table(&table)?;
     let durability = if report.durability.always {

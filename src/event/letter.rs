@@ -141,7 +141,7 @@ pub struct LetterFailed {
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ReplayDeliver {
-    /// The durable: its name among the caller's, or `{identity}_{name}` with `admin:mesh/consumers`.
+    /// The durable: its name among the caller's, or `{identity}_{name}` with `admin:mesh/dlq`.
     pub to: String,
     /// The stream that keeps them.
     pub stream: String,

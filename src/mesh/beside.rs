@@ -5,7 +5,7 @@
 
 use super::Mesh;
 use crate::{
-    bus::{Link, Options as BusOptions},
+    bus::{Link, Options as BusOptions, connect::BACKLOG_OF_EVENTS},
     error::Error,
     spawn::Tasks,
 };
@@ -48,6 +48,7 @@ impl Mesh {
         let inner = &self.inner;
         let options = BusOptions {
             name: format!("{} ({what})", inner.bus.name),
+            backlog: BACKLOG_OF_EVENTS,
             ..inner.bus.clone()
         };
         let tasks = inner.tasks.group();

@@ -77,6 +77,7 @@ impl Place {
             auth: Auth::token(issued.token.clone()),
             tls: Tls::default(),
             name: "raw".to_owned(),
+            backlog: weftbus::bus::connect::BACKLOG,
         };
         let link = Link::connect(to, &self.tasks).await.expect("let in");
         Raw(Remote::new(link, Bounds::default()))

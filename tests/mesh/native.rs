@@ -1,6 +1,8 @@
 //! Members in Python and TypeScript that join by `docs/protocol.md` alone: the programs of
 //! `examples/native`, run as anybody would run them, called from here and calling what is here.
 
+mod events;
+
 use std::{
     ffi::OsStr,
     fs::{self, File},

@@ -186,6 +186,7 @@ async fn serve(url: &str, secrets: &Secrets, control: &Control, tasks: &Tasks) -
         auth: Auth::Nkey(secrets.store_seed()),
         tls: Tls::default(),
         name: "weft".to_owned(),
+        backlog: weftbus::bus::connect::BACKLOG,
     };
     let link = Link::connect(to, tasks).await.expect("STORE");
     let mut stack = policy::server::Options::new(control.trust(), Tools::new(Side::Server));

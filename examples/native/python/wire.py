@@ -48,9 +48,13 @@ def call_id():  # a UUIDv7 in hex
     return f"{time.time_ns() // 1_000_000 << 80 | random:032x}"
 
 
-async def connect(denied):
+def delivery():  # "Names and tokens": {n}
+    return secrets.token_hex(16).translate(str.maketrans("0189", "ghij"))
+
+
+async def connect(denied, connection=CONNECTION):
     """`denied` hears of what the broker does not let us do: it says so by no other way."""
-    prefix = f"weft.v1.inb.{ME}.{CONNECTION}"
+    prefix = f"weft.v1.inb.{ME}.{connection}"
     return await nats.connect(URL, token=TOKEN, inbox_prefix=prefix, name=f"native {ME}", error_cb=denied)
 
 
@@ -85,11 +89,15 @@ async def terminal(messages, server, notify):  # "Frames"
             return json.loads(message.data)
 
 
-async def control(nc, tool, arguments):
-    """A tool of the server `weft` that needs no token."""
-    answer = await call(nc, "weft", "tools/call", {"name": tool, "arguments": arguments}, seconds=5)
+LATER = (-32005, -32006, -32008, -32603)  # "Errors": what may go well a little later
+
+
+async def control(nc, tool, arguments, token=None):
+    """A tool of the server `weft`; some need no token."""
+    answer = await call(nc, "weft", "tools/call", {"name": tool, "arguments": arguments}, token, seconds=5)
     if "error" in answer:
-        raise PermissionError(answer["error"]["message"])
+        kind = ConnectionError if answer["error"]["code"] in LATER else PermissionError
+        raise kind(answer["error"]["message"])
     return answer["result"]["structuredContent"]
 
 

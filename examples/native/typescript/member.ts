@@ -3,7 +3,7 @@
 import { randomBytes } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Refused, Trust } from "./trust.ts";
-import { connect, control, exchange, headers, ME, nameToken, operation, sha256, type Json, type Msg, type NatsConnection } from "./wire.ts";
+import { connect, control, delivery, exchange, headers, ME, nameToken, operation, sha256, type Json, type Msg, type NatsConnection } from "./wire.ts";
 
 const INSTANCE = randomBytes(8).toString("hex");
 const REQUEST = new RegExp(`^weft\\.v1\\.req\\.([\\w-]{1,63})\\.${ME}\\.(.+)$`);
@@ -155,7 +155,7 @@ export class Member {
   async serve(stop: AbortSignal, ready: () => void): Promise<void> {
     const nc = (this.#nc = await connect((error) => console.error(`the broker: ${error.message}`)));
     this.#trust = new Trust((await exchange(nc)).anchor);
-    const deliver = randomBytes(16).toString("hex").replace(/[0189]/g, (digit) => ({ 0: "g", 1: "h", 8: "i", 9: "j" })[digit]!);
+    const deliver = delivery();
     const first = Promise.withResolvers<void>();
     nc.subscribe(`weft.v1.dlv.${ME}.${deliver}`, { callback: (_, message) => this.#snapshot(message, first.resolve) });
     await control(nc, "trust_open", { deliver });

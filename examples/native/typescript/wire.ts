@@ -30,8 +30,8 @@ export function nameToken(name: string, member = "name"): string {
   return [...data].map((byte) => (/[\w-]/.test(String.fromCharCode(byte)) ? String.fromCharCode(byte) : hex(byte))).join("");
 }
 
-function base32(data: Buffer): string {
-  const bits = [...data].map((byte) => byte.toString(2).padStart(8, "0")).join("");
+export function base32(data: Buffer): string {
+  const bits = [...data].map((byte) => byte.toString(2).padStart(8, "0")).join("") + "0".repeat(4);
   return bits.match(/.{5}/g)!.map((five) => "abcdefghijklmnopqrstuvwxyz234567"[parseInt(five, 2)]).join("");
 }
 
@@ -40,7 +40,11 @@ export function operation(method: string, params: Json): string {
   return `${method.replaceAll("/", ".")}.${name}`;
 }
 
-function callId(): string { // a UUIDv7 in hex
+export function delivery(): string { // {n}
+  return base32(randomBytes(20));
+}
+
+export function callId(): string { // a UUIDv7 in hex
   const random = randomBytes(10);
   random[0] = (random[0] & 0x0f) | 0x70;
   random[2] = (random[2] & 0x3f) | 0x80;
@@ -54,8 +58,9 @@ export function headers(of: Record<string, string>) {
 }
 
 /** `denied` hears of what the broker does not let us do: it says so by no other way. */
-export async function connect(denied: (error: Error) => void): Promise<NatsConnection> {
-  const nc = await nats({ servers: URL, token: TOKEN, inboxPrefix: `weft.v1.inb.${ME}.${CONNECTION}`, name: `native ${ME}` });
+export async function connect(denied: (error: Error) => void, connection = CONNECTION): Promise<NatsConnection> {
+  const more = { inboxPrefix: `weft.v1.inb.${ME}.${connection}`, name: `native ${ME}`, maxReconnectAttempts: 60 };
+  const nc = await nats({ servers: URL, token: TOKEN, ...more });
   (async () => {
     for await (const status of nc.status()) if (status.type === "error") denied(status.error);
   })();
@@ -101,10 +106,15 @@ async function terminal(answers: Subscription, server: string, notify: (n: Json)
   throw new Error(given());
 }
 
-/** A tool of the server `weft` that needs no token. */
-export async function control(nc: NatsConnection, tool: string, args: Json): Promise<Json> {
-  const answer = await call(nc, "weft", "tools/call", { name: tool, arguments: args }, { ms: 5000 });
-  if (answer.error) throw new Error(answer.error.message);
+const LATER = [-32005, -32006, -32008, -32603]; // "Errors": what may go well a little later
+
+/** What the control plane does not do, now or ever. */
+export class Denied extends Error {}
+
+/** A tool of the server `weft`; some need no token. */
+export async function control(nc: NatsConnection, tool: string, args: Json, token?: string): Promise<Json> {
+  const answer = await call(nc, "weft", "tools/call", { name: tool, arguments: args }, { ms: 5000, token });
+  if (answer.error) throw new (LATER.includes(answer.error.code) ? Error : Denied)(answer.error.message);
   return answer.result.structuredContent;
 }
 

@@ -10,7 +10,7 @@ use async_nats::jetstream::{
 };
 use bytes::Bytes;
 use futures_util::StreamExt as _;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::{
     bus::{Link, fault},
@@ -85,14 +85,17 @@ impl BareStream {
         Ok(stream.cached_info().state.messages)
     }
 
-    /// Reads the first messages of a stream in order, and counts their bytes.
+    /// Reads the first messages of a stream in order, and says when the first of them was there.
     ///
     /// # Errors
     /// What the broker says, and its silence.
-    pub async fn read(link: &Link, stream: &str, count: u64, order: Order) -> Result<usize, Error> {
+    pub async fn read(
+        link: &Link,
+        stream: &str,
+        count: u64,
+        order: Order,
+    ) -> Result<Instant, Error> {
         let stream = open(link, stream).await?;
-        let mut bytes = 0;
-        let silent = || Error::new(Kind::Timeout, "the stream stopped sending");
         match order {
             Order::Pushed => {
                 let config = push::OrderedConfig {
@@ -100,40 +103,38 @@ impl BareStream {
                     deliver_policy: DeliverPolicy::All,
                     ..push::OrderedConfig::default()
                 };
-                let consumer = stream.create_consumer(config).await;
-                let consumer = consumer.map_err(|error| fault::down().source(error))?;
-                let messages = consumer.messages().await;
-                let mut messages = messages.map_err(|error| fault::down().source(error))?;
-                for _ in 0..count {
-                    let next = timeout(ANSWER_MAX, messages.next()).await.ok().flatten();
-                    let next = next.ok_or_else(silent)?;
-                    bytes += next
-                        .map_err(|error| fault::down().source(error))?
-                        .payload
-                        .len();
-                }
+                let consumer = stream.create_consumer(config).await.map_err(refused)?;
+                drain(consumer.messages().await.map_err(refused)?, count).await
             }
             Order::Pulled => {
                 let config = pull::OrderedConfig {
                     deliver_policy: DeliverPolicy::All,
                     ..pull::OrderedConfig::default()
                 };
-                let consumer = stream.create_consumer(config).await;
-                let consumer = consumer.map_err(|error| fault::down().source(error))?;
-                let messages = consumer.messages().await;
-                let mut messages = messages.map_err(|error| fault::down().source(error))?;
-                for _ in 0..count {
-                    let next = timeout(ANSWER_MAX, messages.next()).await.ok().flatten();
-                    let next = next.ok_or_else(silent)?;
-                    bytes += next
-                        .map_err(|error| fault::down().source(error))?
-                        .payload
-                        .len();
-                }
+                let consumer = stream.create_consumer(config).await.map_err(refused)?;
+                drain(consumer.messages().await.map_err(refused)?, count).await
             }
         }
-        Ok(bytes)
     }
+}
+
+/// Takes so many, and says when the first was there.
+async fn drain<E: std::error::Error + Send + Sync + 'static>(
+    mut messages: impl futures_util::Stream<Item = Result<jetstream::Message, E>> + Unpin,
+    count: u64,
+) -> Result<Instant, Error> {
+    let mut first = None;
+    for _ in 0..count {
+        let next = timeout(ANSWER_MAX, messages.next()).await.ok().flatten();
+        let silent = || Error::new(Kind::Timeout, "the stream stopped sending");
+        next.ok_or_else(silent)?.map_err(refused)?;
+        first.get_or_insert_with(Instant::now);
+    }
+    Ok(first.unwrap_or_else(Instant::now))
+}
+
+fn refused(error: impl std::error::Error + Send + Sync + 'static) -> Error {
+    fault::down().source(error)
 }
 
 async fn open(link: &Link, name: &str) -> Result<Stream, Error> {

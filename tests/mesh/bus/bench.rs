@@ -51,6 +51,7 @@ impl Bench {
             auth,
             tls: Tls::default(),
             name: identity.to_owned(),
+            backlog: weftbus::bus::connect::BACKLOG,
         };
         Link::connect(options, &self.tasks).await
     }

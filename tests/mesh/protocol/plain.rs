@@ -70,6 +70,7 @@ pub(super) fn connect(nats: &Nats, identity: Identity) -> Options {
     Options {
         urls: vec![nats.url.clone()],
         name: identity.to_string(),
+        backlog: weftbus::bus::connect::BACKLOG,
         identity,
         auth: Auth::Nothing,
         tls: Tls::default(),
