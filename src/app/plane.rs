@@ -7,7 +7,7 @@ use crate::{
     access::Lifetimes,
     bus::{
         self, Auth, Bounds, Limits, Link, Options as BusOptions, Reach, ServeOptions, Served, Tls,
-        connect::BACKLOG,
+        connect::{BACKLOG, BACKLOG_OF_EVENTS},
     },
     control::{self, Accounts, Control, Options as ControlOptions, Secrets},
     error::{Error, Kind},
@@ -29,8 +29,9 @@ pub struct Plane {
     control: Arc<Control>,
     served: Served,
     link: Link,
+    /// How that was made.
+    own: BusOptions,
     login: Option<Auth>,
-    tls: Tls,
 }
 
 /// What a control plane works with, whatever the broker.
@@ -63,11 +64,11 @@ impl Plane {
             urls,
             identity: ServerName::weft().identity(),
             auth: login.clone().unwrap_or(own),
-            tls: tls.clone(),
+            tls,
             name: "weft control plane".to_owned(),
             backlog: BACKLOG,
         };
-        let link = Link::connect(link, tasks).await?;
+        let (own, link) = (link.clone(), Link::connect(link, tasks).await?);
         let options = ServeOptions {
             server: ServerName::weft(),
             instance: Instance::random(),
@@ -87,9 +88,9 @@ impl Plane {
         Ok(Self {
             served: bus::serve(&link, options, stack, tasks).await?,
             link,
+            own,
             control: Arc::new(control),
             login,
-            tls,
         })
     }
 
@@ -109,7 +110,7 @@ impl Plane {
     /// Certificates for connections to the broker.
     #[must_use]
     pub fn tls(&self) -> Tls {
-        self.tls.clone()
+        self.own.tls.clone()
     }
 
     /// A connect token.
@@ -130,6 +131,19 @@ impl Plane {
     #[must_use]
     pub const fn link(&self) -> &Link {
         &self.link
+    }
+
+    /// Another connection like that, for what reads streams.
+    ///
+    /// # Errors
+    /// As [`Link::connect`].
+    pub async fn connect_beside(&self, what: &str, tasks: &Tasks) -> Result<Link, Error> {
+        let options = BusOptions {
+            name: format!("{} ({what})", self.own.name),
+            backlog: BACKLOG_OF_EVENTS,
+            ..self.own.clone()
+        };
+        Link::connect(options, tasks).await
     }
 
     /// Stops serving, then the control plane.

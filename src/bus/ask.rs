@@ -118,6 +118,8 @@ impl Asked {
 
 /// Where a stream can't be written to, the broker says nothing at all.
 fn silent(within: Duration) -> Unkept {
+    // The last try of somebody whose time is over as good as now.
+    let within = within.max(Duration::from_millis(1));
     let mut said = format!("the broker did not acknowledge the message within {within:.0?}");
     if within >= TELLING {
         said += ". If it runs, its log says why: a stream that met a full disk stands still until \

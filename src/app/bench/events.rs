@@ -17,12 +17,16 @@ use super::{
 };
 use crate::{
     app::up::{Options as UpOptions, StartError, Up},
-    bus::bare::stream::{BareStream, Order},
+    bus::{
+        Link,
+        bare::stream::{BareStream, Order},
+    },
     control::Durability,
     error::{Error, Kind},
     event::{Event, From, Wish},
     mesh::{Begin, Mesh, Told},
     name::Identity,
+    spawn::Tasks,
 };
 
 /// Acknowledgements under way at the same time.
@@ -111,15 +115,17 @@ impl Sides {
 /// What does not start, or an event that was not stored.
 pub async fn run(plan: Plan, options: UpOptions) -> Result<Report, StartError> {
     let up = Up::start(options).await?;
-    let measured = Box::pin(measure(&up, plan)).await;
+    let tasks = Tasks::new();
+    let measured = Box::pin(measure(&up, plan, &tasks)).await;
+    tasks.cancel();
     up.stop().await;
     Ok(measured?)
 }
 
-async fn measure(up: &Up, plan: Plan) -> Result<Report, Error> {
+async fn measure(up: &Up, plan: Plan, tasks: &Tasks) -> Result<Report, Error> {
     let allowed = ["publish", "subscribe"].map(|action| format!("{action}:events/*"));
     let mesh = join(up, PUBLISHER, &allowed).await?;
-    let store = up.plane().link();
+    let store = &up.plane().connect_beside("bench", tasks).await?;
     let bare = BareStream::make(store).await?;
     let event = || Event::new(TYPE, json!({"text": "x".repeat(DATA - 11)}));
     let body = Bytes::from(vec![b'x'; stored_bytes(event())?]);
@@ -154,7 +160,7 @@ async fn measure(up: &Up, plan: Plan) -> Result<Report, Error> {
         }
     }
     let stored = BareStream::stored(store, Some(STREAM)).await?;
-    let (replay, way) = read(up, &mesh, plan.rounds, stored.min(READ_MAX)).await?;
+    let (replay, way) = read(store, &mesh, plan.rounds, stored.min(READ_MAX)).await?;
     let durability = up.plane().control().durability().await?;
     let bare_stored = BareStream::stored(store, None).await?;
     mesh.close().await;
@@ -188,8 +194,12 @@ async fn measure(up: &Up, plan: Plan) -> Result<Report, Error> {
 
 /// Reads the same events by Weft and by the library's two ordered consumers, and keeps the faster
 /// of these.
-async fn read(up: &Up, mesh: &Mesh, rounds: usize, count: u64) -> Result<(Sides, String), Error> {
-    let store = up.plane().link();
+async fn read(
+    store: &Link,
+    mesh: &Mesh,
+    rounds: usize,
+    count: u64,
+) -> Result<(Sides, String), Error> {
     let mut weft = Vec::new();
     let mut ways = [
         ("ordered push", Order::Pushed, Vec::new()),

@@ -15,7 +15,7 @@ use async_nats::{
     client::traits::Publisher as _, message::OutboundMessage,
 };
 use futures_util::{FutureExt as _, poll};
-use tokio::sync::watch;
+use tokio::{sync::watch, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -33,6 +33,8 @@ const PROBE_MAX: Duration = Duration::from_secs(2);
 const SEND_MAX: Duration = Duration::from_secs(2);
 /// A refusal comes by another way than the probe behind it, so it may come this much later.
 pub(in crate::bus) const REFUSAL_LATE: Duration = Duration::from_millis(20);
+/// How often it is said that messages are lost.
+const TELL_EVERY: Duration = Duration::from_secs(1);
 /// Refused subscriptions that are remembered.
 const REFUSED_MAX: usize = 64;
 
@@ -89,6 +91,14 @@ pub(in crate::bus) struct Line {
     /// Cancelled when the library's connection task has ended.
     pub(super) dead: CancellationToken,
     refused: watch::Sender<VecDeque<String>>,
+    spilled: Mutex<Spilled>,
+}
+
+/// Messages that no subscription had room for, since that was said.
+#[derive(Debug, Default)]
+struct Spilled {
+    told: Option<Instant>,
+    messages: u64,
 }
 
 impl Line {
@@ -102,6 +112,7 @@ impl Line {
             door: Mutex::default(),
             dead: CancellationToken::new(),
             refused: watch::Sender::default(),
+            spilled: Mutex::default(),
         }
     }
 
@@ -274,15 +285,27 @@ impl Line {
             Event::Connected => self.rise(),
             Event::Disconnected | Event::Closed => self.fall(),
             Event::ServerError(error) => self.hear_error(error),
-            Event::SlowConsumer(_) => {
-                tracing::warn!(
-                    "a subscription held more messages than it may; the newest are lost"
-                );
-            }
+            Event::SlowConsumer(_) => self.spill(),
             Event::ClientError(ClientError::Other(why)) => self.door().knock(why),
             Event::LameDuckMode | Event::Draining | Event::ClientError(_) => {
                 tracing::debug!(%event, "the connection to the broker");
             }
+        }
+    }
+
+    /// A message had no room. It is said once a second: they come by thousands.
+    fn spill(&self) {
+        let mut spilled = self.spilled.lock().unwrap_or_else(PoisonError::into_inner);
+        spilled.messages += 1;
+        if spilled.told.is_none_or(|told| told.elapsed() >= TELL_EVERY) {
+            tracing::warn!(
+                messages = spilled.messages,
+                "a subscription held more messages than it may; the newest are lost"
+            );
+            *spilled = Spilled {
+                told: Some(Instant::now()),
+                messages: 0,
+            };
         }
     }
 
