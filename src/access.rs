@@ -1,25 +1,30 @@
 //! Who may do what: tokens, the keys that sign them, and what an adapter knows of both.
 //!
-//! Everything here is pure or nearly so: no broker, no file. A token is a JWT signed with Ed25519
-//! by the control plane. There are two audiences, and no token serves both: a *connect* token
+//! Everything here is pure or nearly so: no broker, and no file but the keys of an outside
+//! [`issuer`]. A token of ours is a JWT signed with Ed25519 by the control plane. There are two audiences, and no token serves both: a *connect* token
 //! opens a connection to the broker and never stands in a message; a *call* token stands in
 //! messages, lives for minutes and opens nothing ([`proof`] is how one is had for the other).
 //!
 //! Whoever checks tokens holds a [`Trust`]: public keys, and what was revoked, both from the
 //! control plane, both at most [`trust::AGE_MAX`] old.
 
+pub mod act;
 pub mod claims;
 pub mod exchange;
+pub mod issuer;
 mod jws;
 pub mod keys;
 pub mod proof;
+pub mod ring;
 pub mod snapshot;
 pub mod trust;
 pub mod verify;
 
 pub use self::{
+    act::Act,
     claims::{Audience, Claims, Lifetimes, Role},
     keys::{KeySet, SigningKey},
+    ring::Ring,
     snapshot::Snapshot,
     trust::{Anchor, Trust},
     verify::{TokenError, Verifier},
@@ -59,12 +64,7 @@ pub fn digest(token: &str) -> String {
 /// by which a caller gets his first call token are open to it.
 #[must_use]
 pub fn vouched(caller: &Identity) -> Arc<Principal> {
-    Arc::new(Principal {
-        identity: caller.clone(),
-        permissions: Permissions::default(),
-        expires: u64::MAX,
-        tokens: Vec::new(),
-    })
+    Arc::new(Principal::new(caller.clone(), Permissions::default()))
 }
 
 /// Seconds since 1970, by the clock of this machine.

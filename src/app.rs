@@ -7,6 +7,7 @@ pub mod connect;
 pub mod context;
 pub mod edge;
 pub mod folder;
+pub mod keys;
 pub mod member;
 pub mod plane;
 mod reload;

@@ -7,7 +7,9 @@
 //! stack, through the [`Notify`] that the caller put into the call: so a deadline, a retry or a
 //! metric is about one future, and dropping that future is what cancels a call, everywhere.
 
+pub mod condition;
 pub mod context;
+pub mod grant;
 pub mod notify;
 pub mod permission;
 pub mod principal;
@@ -17,7 +19,7 @@ use bytes::Bytes;
 pub use context::Context;
 pub use notify::Notify;
 pub use permission::{Permission, Permissions};
-pub use principal::Principal;
+pub use principal::{Actor, Principal};
 pub use service::{CallFuture, CallService, SharedService};
 
 use crate::{

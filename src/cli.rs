@@ -21,10 +21,13 @@ mod events;
 mod exit;
 mod failure;
 mod gateway;
+mod grant;
 mod health;
 mod invocation;
+mod keys;
 mod mcp;
 mod output;
+mod resources;
 mod schema;
 mod servers;
 mod time;
@@ -99,7 +102,10 @@ async fn dispatch(command: Command, to: &mut Invocation) -> Result<Exit, Failure
         Command::Describe(args) => describe::run(&args, to).await,
         Command::Events(args) => events::run(&args, to).await,
         Command::Dlq(args) => dlq::run(&args, to).await,
+        Command::Resources(args) => resources::run(&args, to).await,
         Command::Token(args) => token::run(args, to).await,
+        Command::Grant(args) => grant::run(args, to).await,
+        Command::Keys(args) => keys::run(&args, to),
         Command::Access(args) => access::run(args, to).await,
         Command::Conformance(args) => conformance::run(&args, to).await,
         Command::Connect(args) => connect::run(&args, to),

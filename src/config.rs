@@ -15,10 +15,13 @@ mod gateway;
 mod gather;
 mod import;
 mod later;
+mod limits;
 mod model;
 mod name;
 pub mod nats_context;
 mod problem;
+mod rate;
+mod resource;
 mod secret;
 mod server;
 mod show;
@@ -31,11 +34,13 @@ use std::{fmt, net::SocketAddr, path::PathBuf};
 
 pub use broker::{Broker, Credentials, Tls};
 pub use env::Env;
-pub use model::{
-    Config, Gateway, KeyFile, Limits, Nats, Policy, Server, ServerEvents, TlsFiles, Validate,
-};
+pub use gateway::{Edge, Gateway, GatewayIssuer, GatewayTls};
+pub use limits::{Limits, Rule, ServerLimits};
+pub use model::{Config, KeyFile, Nats, Policy, Server, ServerEvents, TlsFiles, Validate};
 pub use name::slug;
 pub use problem::{Place, Problem, Problems, Warning, nearest};
+pub use rate::{NotARate, Rate};
+pub use resource::{Resources, Room};
 pub use secret::{Address, Secret, SecretSource, Setting};
 pub use server::{Launch, Member, Process, Remote, Target, header};
 pub use show::show;
@@ -43,10 +48,12 @@ pub use unit::{NotAUnit, Period, Size};
 
 use choice::Question;
 use decode::decode;
-use env::{WEFT_CONFIG, WEFT_DATA};
+use env::{WEFT_CONFIG, WEFT_DATA, WEFT_INSECURE};
 use gather::Gathered;
 use source::Source;
 use tree::Node;
+
+use crate::resource::Sharing;
 
 /// The file that is read where none is named and it is there.
 pub const FILE: &str = "weft.yaml";
@@ -79,8 +86,16 @@ pub struct Overrides {
     pub data: Option<PathBuf>,
     /// `--listen`.
     pub listen: Option<SocketAddr>,
-    /// `--insecure`.
+    /// `--insecure`: reach and be reached beyond this machine without TLS.
     pub insecure: bool,
+}
+
+impl Sources {
+    /// Whether flags or environment let other machines be spoken to without TLS.
+    fn insecure(&self) -> bool {
+        let said = self.env.get(WEFT_INSECURE);
+        self.overrides.insecure || said.is_some_and(|said| said == "1" || said == "true")
+    }
 }
 
 /// A configuration that holds together.
@@ -92,10 +107,14 @@ pub struct Loaded {
     pub members: Vec<Member>,
     /// The NATS server.
     pub broker: Broker,
+    /// The gateway, beyond what stands in `config`.
+    pub edge: Edge,
     /// The folder of the state.
     pub data: PathBuf,
     /// What works, but not as one might think.
     pub warnings: Vec<Warning>,
+    /// What is said about shared resources, the folders of roots resolved.
+    pub sharing: Sharing,
     /// Where each part comes from.
     pub origin: Origins,
     /// The files that were read, for who watches them.
@@ -152,7 +171,7 @@ pub fn load(sources: &Sources) -> Result<Loaded, Problems> {
     let files = files(sources, &mut unread);
     let mut gathered = Gathered::after(unread);
     let mut config = Config::default();
-    let mut main = None;
+    let (mut main, mut sharing) = (None, Sharing::default());
     for file in &files {
         if file.foreign {
             gathered.take_client(&file.source, &file.tree);
@@ -161,6 +180,8 @@ pub fn load(sources: &Sources) -> Result<Loaded, Problems> {
             gathered.take_main(&file.source, &mut tree);
             config = decode(&tree, "", &file.source, &mut gathered.problems);
             config.check(&tree, &file.source, &mut gathered.problems);
+            sharing =
+                (config.resources).read(&tree, &file.source, &sources.env, &mut gathered.problems);
             main = Some((&file.source, tree));
         }
     }
@@ -168,9 +189,12 @@ pub fn load(sources: &Sources) -> Result<Loaded, Problems> {
     let nats = Question {
         env: &sources.env,
         overrides: &sources.overrides,
+        insecure: sources.insecure(),
         file: main.as_ref().and_then(|main| block(main, "nats")),
     };
     let gateway = gateway::answer(sources, &mut config.gateway, &mut gathered.problems);
+    let block_of = main.as_ref().and_then(|main| block(main, "gateway"));
+    let edge = gateway::edge(sources, block_of, &mut gathered.problems);
     let (broker, nats) = nats.answer(&mut gathered.problems, &mut gathered.warnings);
     gathered.problems.into_result()?;
 
@@ -196,7 +220,9 @@ pub fn load(sources: &Sources) -> Result<Loaded, Problems> {
         files: files.iter().map(|file| file.path.clone()).collect(),
         warnings: gathered.warnings,
         config,
+        sharing,
         broker,
+        edge,
         data,
     })
 }

@@ -17,7 +17,9 @@ mod durability;
 mod durables;
 mod events;
 mod file;
+mod grants;
 mod integrity;
+mod keyring;
 mod keys;
 mod kick;
 mod leases;
@@ -26,15 +28,17 @@ mod life;
 mod raw;
 mod readers;
 mod registry;
+mod resources;
 pub mod roles;
 pub mod service;
 mod store;
+mod struck;
 pub mod tokens;
 mod trust;
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::time::Instant;
+use tokio::{sync::watch, time::Instant};
 
 use self::{
     callout::Callout,
@@ -42,9 +46,12 @@ use self::{
     connect::Wire,
     durables::Durables,
     events::Events,
+    grants::Grants,
+    keyring::Keyring,
     keys::seed,
     letters::Letters,
     readers::Readers,
+    resources::Shelf,
     service::{Desk, tools as tool},
     store::Bucket,
     trust::Watches,
@@ -58,13 +65,14 @@ pub use self::{
     tokens::{Issued, Tokens, Wish},
 };
 use crate::{
-    access::{Lifetimes, Trust},
+    access::{Lifetimes, Ring, Trust},
     bus::{self, Auth, Tls},
     call::{Call, SharedService},
     error::Error,
     event::Declared,
     name::{ServerName, store as names},
     policy::permit::Need,
+    resource::Sharing,
     spawn::Tasks,
 };
 
@@ -92,6 +100,8 @@ pub struct Options {
     pub accounts: Accounts,
     /// Domains and types of events beyond the catalogue.
     pub declared: Declared,
+    /// What is said about shared resources.
+    pub sharing: Sharing,
 }
 
 /// How the broker is set up.
@@ -174,6 +184,12 @@ impl Control {
         &self.desk.tokens
     }
 
+    /// Told when a key comes or is struck off.
+    #[must_use]
+    pub fn key_changes(&self) -> watch::Receiver<Arc<Ring>> {
+        self.desk.tokens.keys().changes()
+    }
+
     /// The servers.
     #[must_use]
     pub fn registry(&self) -> &Registry {
@@ -209,44 +225,43 @@ async fn begin(options: Options, tasks: &Tasks) -> Result<Desk, Error> {
         // A broker without accounts lets everybody in, whatever he says.
         return Err(connect::unknown_keys(&options.urls));
     }
-    let bucket = |name| Bucket::open(store.clone(), name, options.replicas);
-    let key = Arc::new(secrets.signing.clone());
-    let (issued, issuer) = (bucket(names::TOKENS).await?, options.issuer.clone());
-    let tokens = Tokens::start(issued, Arc::clone(&key), issuer, options.lifetimes, tasks).await?;
+    let replicas = options.replicas;
+    let bucket = |name| Bucket::open(store.clone(), name, replicas);
+    let keys = Keyring::start(secrets, &options.issuer, options.lifetimes, tasks);
+    let tokens = Tokens::start(bucket(names::TOKENS).await?, keys.clone(), tasks).await?;
+    let grants = Grants::start(bucket(names::GRANTS).await?, tasks).await?;
     // What members send comes in on a connection of its own: one that they can kill.
     let beats = open(store_login, "weft control heartbeats").await?;
-    let events = Events::start(
-        &store,
-        options.declared,
-        secrets.signing.seed().as_bytes(),
-        options.replicas,
-    )
-    .await?;
+    let secret = secrets.event_seed.as_bytes();
+    let events = Events::start(&store, options.declared, secret, replicas).await?;
     integrity::watch(events.voice(&store), events.streams(), tasks);
     let voice = events.voice(&store);
     let registry = Registry::start(beats, bucket(names::SERVERS).await?, voice, tasks).await?;
+    let shelf = shelf(&store, &events, (options.sharing, replicas), tasks).await?;
     let readers = Readers::new(store.clone());
     let durables = Durables::start(store.clone(), events.streams(), tasks).await?;
     let letters = Letters::new(store.clone());
     let changes = Changes::start(registry.servers(), store.clone(), tasks);
-    let watches = Watches::start(&tokens, key, store, tasks);
+    let watches = Watches::start((&tokens, &grants), keys.clone(), store, tasks);
     let kicks = match &options.accounts {
         Accounts::One(_) => None,
         Accounts::Mesh => {
             let sys = open(Auth::Nkey(seed(&secrets.sys)), "weft control SYS").await?;
-            let auth = open(Auth::Nkey(seed(&secrets.auth)), "weft control AUTH").await?;
             let callout = Callout {
                 secrets: Arc::clone(secrets),
                 tokens: tokens.clone(),
+                grants: grants.clone(),
                 durables: durables.clone(),
-                wire: auth,
+                wire: open(Auth::Nkey(seed(&secrets.auth)), "weft control AUTH").await?,
             };
             callout.start(tasks).await?;
+            struck::watch(&keys, &tokens, sys.clone(), tasks);
             Some(sys)
         }
     };
     Ok(Desk {
         tokens,
+        grants,
         watches,
         changes,
         events,
@@ -254,9 +269,21 @@ async fn begin(options: Options, tasks: &Tasks) -> Result<Desk, Error> {
         durables,
         letters,
         registry,
+        shelf,
         kicks,
         tools: tool::Tools::new(),
     })
+}
+
+async fn shelf(
+    store: &Wire,
+    events: &Events,
+    (sharing, replicas): (Sharing, usize),
+    tasks: &Tasks,
+) -> Result<Shelf, Error> {
+    let bucket = Bucket::open(store.clone(), names::RESOURCES, replicas).await?;
+    let voice = events.voice(store);
+    Shelf::start(store.clone(), bucket, voice, (sharing, replicas), tasks).await
 }
 
 /// Whether a tool of `weft` is called without a call token: who calls, the broker vouches for.
@@ -270,11 +297,24 @@ pub fn is_open(tool: &str) -> bool {
 /// enough, and for tools that do not exist.
 #[must_use]
 pub fn required(tool: &str) -> Option<(&'static str, &'static str)> {
-    matches!(
-        tool,
-        tool::TOKEN_ISSUE | tool::TOKEN_REVOKE | tool::TOKEN_LIST | tool::TOKEN_INSPECT
-    )
-    .then_some(("admin", "mesh/tokens"))
+    match tool {
+        tool::TOKEN_ISSUE | tool::TOKEN_REVOKE | tool::TOKEN_LIST | tool::TOKEN_INSPECT => {
+            Some(("admin", "mesh/tokens"))
+        }
+        tool::GRANT_ADD | tool::GRANT_REMOVE | tool::GRANT_LIST => Some(("admin", "mesh/grants")),
+        _ => None,
+    }
+}
+
+/// Whether a tool of `weft` may be called for somebody else: those that ask what each who acts may
+/// do. What is done to tokens, grants, durables and dead letters, its owner does himself.
+#[must_use]
+pub fn is_for_actors(tool: &str) -> bool {
+    tool.starts_with("resource_")
+        || matches!(
+            tool,
+            tool::SERVER_LIST | tool::SERVER_GET | tool::EVENT_TYPES
+        )
 }
 
 /// [`is_open`] for the stack in front of [`Control::service`].

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 pub use self::kind::{Kind, case};
-use crate::mcp::Fault;
+use crate::mcp::{Fault, extent::Beyond};
 
 /// Whether the server had been handed the call when it failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -281,6 +281,17 @@ impl Error {
             retry_after: data.retry_after_ms.map(Duration::from_millis),
             source: data.original_error.map(Into::into),
         })))
+    }
+}
+
+impl From<Beyond> for Error {
+    /// Too deep is what readers of JSON call malformed; too wide is a matter of arguments.
+    fn from(beyond: Beyond) -> Self {
+        let kind = match beyond {
+            Beyond::Depth(_) => Kind::ParseError,
+            Beyond::Keys(_) => Kind::InvalidParams,
+        };
+        Self::new(kind, beyond.to_string()).case(case::REQUEST_TOO_COMPLEX)
     }
 }
 

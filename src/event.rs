@@ -11,6 +11,7 @@ mod key;
 mod kind;
 mod letter;
 mod publisher;
+mod reach;
 mod wish;
 
 pub use self::{
@@ -29,5 +30,5 @@ pub use self::{
         LetterShown, LettersDone, LettersNamed, REASON_MAX, ReplayDeliver, ReplayDelivered,
     },
     publisher::{Published, Publisher, Receipt, message},
-    wish::{From, Open, Opened, PATTERNS_MAX, Sieve, Wish, domains_of},
+    wish::{From, Open, Opened, PATTERNS_MAX, Sieve, Wish, domains_of, streams_with},
 };

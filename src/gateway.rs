@@ -32,6 +32,7 @@ use std::{sync::Arc, time::Duration};
 
 use self::door::{Door, House, Scope};
 use crate::{
+    access::{self, issuer::Issuers},
     bus::LinkState,
     error::Error,
     mesh::{Guests, Mesh},
@@ -43,6 +44,7 @@ use crate::{
 pub struct Gateway {
     house: Arc<House>,
     guests: Guests,
+    issuers: Issuers,
 }
 
 impl Gateway {
@@ -54,6 +56,7 @@ impl Gateway {
     pub async fn open(mesh: &Mesh, timeout: Duration, tasks: &Tasks) -> Result<Self, Error> {
         Ok(Self {
             guests: Guests::open(mesh).await?,
+            issuers: Issuers::default(),
             house: Arc::new(House {
                 catalogue: follow::follow(mesh, tasks).await?,
                 mesh: mesh.clone(),
@@ -62,12 +65,29 @@ impl Gateway {
         })
     }
 
-    /// Lets a client in by the connect token that it shows.
+    /// One that lets clients in by the tokens of these issuers as well.
+    #[must_use]
+    pub fn believing(self, issuers: Issuers) -> Self {
+        Self { issuers, ..self }
+    }
+
+    /// Lets a client in by the connect token that it shows, or by one of an outside issuer.
     ///
     /// # Errors
     /// `AUTHENTICATION_FAILED`, or what kept the control plane from answering.
     pub async fn door(&self, scope: Scope, token: &str) -> Result<Door, Error> {
-        let guest = self.guests.admit(token).await?;
+        let guest = match self.issuers.of(token) {
+            None => self.guests.admit(token).await?,
+            Some(issuer) => {
+                let outside = issuer
+                    .verify(token, access::now())
+                    .await
+                    .inspect_err(|why| {
+                        tracing::debug!(?why, "a token of an outside issuer is refused");
+                    })?;
+                self.guests.admit_outside(token, &outside).await?
+            }
+        };
         Ok(Door::new(Arc::clone(&self.house), scope, guest))
     }
 

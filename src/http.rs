@@ -2,11 +2,13 @@
 //!
 //! What stands before every request is here: who it says it is for (`Host`) and where it comes
 //! from (`Origin`), so that a page in a browser can't reach a server on the same machine by a name
-//! that it made up. What the paths mean is the edges' business.
+//! that it made up, and that no token stands in its URL. What the paths mean is the edges' business.
 
 mod body;
 mod guard;
+mod handshake;
 mod listen;
+mod tls;
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -14,6 +16,7 @@ pub use self::{
     body::{Bodies, Body, BodyError, drain},
     guard::{Guard, GuardError},
     listen::{Bound, ListenError, Listening},
+    tls::{Tls, TlsError},
 };
 
 /// How the listener is run.
@@ -21,6 +24,8 @@ pub use self::{
 pub struct Options {
     /// Where it listens; port 0 takes a free one.
     pub listen: SocketAddr,
+    /// Files for TLS; nothing: none is spoken.
+    pub tls: Option<Tls>,
     /// Names that a request may be for, beside those of `listen`: `mesh.example`, or with a port.
     pub hosts: Vec<String>,
     /// Pages that may call, beside those of the same host: `https://app.example`.
@@ -37,6 +42,7 @@ impl Options {
     pub const fn new(listen: SocketAddr) -> Self {
         Self {
             listen,
+            tls: None,
             hosts: Vec::new(),
             origins: Vec::new(),
             connections: 1024,

@@ -19,5 +19,6 @@ pub mod mesh;
 pub mod name;
 pub mod policy;
 pub mod registry;
+pub mod resource;
 pub mod spawn;
 pub mod telemetry;

@@ -4,6 +4,7 @@
 //! spelling survive every hop, because nothing is written anew that is only carried.
 
 pub mod envelope;
+pub mod extent;
 pub mod fault;
 pub mod framing;
 mod head;
@@ -13,5 +14,6 @@ pub mod method;
 pub mod version;
 
 pub use envelope::{Request, Response};
+pub use extent::Extent;
 pub use fault::Fault;
 pub use method::Method;

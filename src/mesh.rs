@@ -16,14 +16,18 @@
 //! # }
 //! ```
 
+mod acting;
 mod ask;
 mod beside;
 mod delivery;
 mod events;
 mod feed;
 mod guest;
+mod kept;
+mod options;
 mod outlet;
 mod replay;
+mod resources;
 mod result;
 mod servers;
 mod session;
@@ -39,24 +43,27 @@ use serde_json::{Value, value::RawValue};
 use tokio::sync::OnceCell;
 use tower::Service as _;
 
-use self::session::Session;
 pub use self::{
+    acting::Acting,
     ask::Ask,
     beside::Beside,
     delivery::{Delivery, Place},
     events::Events,
     guest::{Guest, Guests},
+    options::{Keep, Options, TokenSource},
     outlet::Outlet,
     replay::Replay,
+    resources::{Reader, Resources, Upload},
     result::{Answer, ToolResult},
     servers::Servers,
     subscribe::{Subscribe, Subscription},
     tail::{Begin, Stored, Tail, Told},
 };
+use self::{acting::Tokens, session::Session};
 use crate::{
     access::{Trust, exchange::Held},
-    bus::{Auth, Bounds, Link, Options as BusOptions, Remote, Tls, connect::BACKLOG},
-    call::{Call, Reply, SharedService},
+    bus::{Auth, Link, Options as BusOptions, Remote, connect::BACKLOG},
+    call::{Call, Principal, Reply, SharedService},
     error::{Error, Kind},
     event::{EventKey, Publisher},
     mcp::Method,
@@ -65,57 +72,6 @@ use crate::{
     spawn::Tasks,
     telemetry::metric::{Side, Tools},
 };
-
-/// Where the connect token comes from: a constant, or a file that somebody renews.
-pub type TokenSource = Arc<dyn Fn() -> String + Send + Sync>;
-
-/// How a program joins.
-#[derive(Clone)]
-pub struct Options {
-    /// The broker's URLs.
-    pub urls: Vec<String>,
-    /// The connect token; asked for anew at each reconnect and renewal.
-    pub token: TokenSource,
-    /// How the broker knows us, where that is not the token: a broker with one account.
-    pub broker: Option<Auth>,
-    /// Certificates, where the broker asks for TLS.
-    pub tls: Tls,
-    /// How long a call may take where nothing else is said.
-    pub timeout: Duration,
-    /// How large a body may be.
-    pub bounds: Bounds,
-}
-
-impl Options {
-    /// The broker at this URL, with this connect token.
-    #[must_use]
-    pub fn new(url: impl Into<String>, token: impl Into<String>) -> Self {
-        let token = token.into();
-        Self::with_source(url, Arc::new(move || token.clone()))
-    }
-
-    /// The broker at this URL, with a connect token that may be renewed while the program runs.
-    #[must_use]
-    pub fn with_source(url: impl Into<String>, token: TokenSource) -> Self {
-        Self {
-            urls: vec![url.into()],
-            token,
-            broker: None,
-            tls: Tls::default(),
-            timeout: crate::name::header::TIMEOUT,
-            bounds: Bounds::default(),
-        }
-    }
-}
-
-impl std::fmt::Debug for Options {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Options")
-            .field("urls", &self.urls)
-            .field("timeout", &self.timeout)
-            .finish_non_exhaustive()
-    }
-}
 
 /// A member of the mesh. A cheap handle: clones share one connection.
 #[derive(Clone, Debug)]
@@ -134,6 +90,7 @@ struct Inner {
     tools: Tools,
     tasks: Tasks,
     publisher: OnceCell<Publisher>,
+    acting: Tokens,
 }
 
 impl Mesh {
@@ -177,7 +134,7 @@ impl Mesh {
         let tools = Tools::new(Side::Client);
         let remote = Remote::new(link.clone(), options.bounds);
         let stack = policy::caller::stack(remote, tools.clone());
-        let session = Session::open(options.token, stack.clone(), &tasks).await?;
+        let session = Session::open(options.token, options.keep, stack.clone(), &tasks).await?;
         Ok(Self {
             inner: Arc::new(Inner {
                 link,
@@ -188,6 +145,7 @@ impl Mesh {
                 tools,
                 tasks,
                 publisher: OnceCell::new(),
+                acting: acting::tokens(),
             }),
         })
     }
@@ -283,7 +241,8 @@ impl Mesh {
         &self,
         mut call: Call,
     ) -> impl Future<Output = Result<Reply, Error>> + Send + use<'_> {
-        call.context.credential = Some(self.inner.session.credential());
+        let own = || self.inner.session.credential();
+        call.context.credential.get_or_insert_with(own);
         let about = call.about();
         // Outside of the future, which is moved: so it is to be small.
         let answer = self.inner.stack.clone().call(call);
@@ -305,6 +264,15 @@ impl Mesh {
         let (about, own) = (call.about(), self.identity().clone());
         let answer = self.inner.stack.clone().call(call);
         answer.map_err(move |error| error.located(own.as_str(), || about.error_context()))
+    }
+
+    /// Calls for somebody who called us, who is the `principal` of a call that we serve. What comes of
+    /// it may be no more than both may.
+    ///
+    /// # Errors
+    /// What the control plane says; `AUTHENTICATION_FAILED` where that caller showed no token.
+    pub async fn acting_for(&self, principal: &Principal) -> Result<Acting, Error> {
+        Acting::open(self, principal).await
     }
 
     /// The servers that this member may see, now and whenever one of them joins, changes or
@@ -329,6 +297,12 @@ impl Mesh {
     #[must_use]
     pub fn events(&self) -> Events {
         Events::new(self.clone())
+    }
+
+    /// The shared resources.
+    #[must_use]
+    pub fn resources(&self) -> Resources {
+        Resources::new(self.clone())
     }
 
     /// The connection.

@@ -5,6 +5,7 @@
 pub mod absent;
 pub mod auth;
 pub mod caller;
+pub mod limit;
 pub mod metrics;
 pub mod permit;
 pub mod server;

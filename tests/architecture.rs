@@ -62,6 +62,7 @@ const FENCES: &[(&str, &[&str])] = &[
     ("tokio::spawn", &["spawn"]),
     ("std::env::var", &["config"]),
     ("clap", &["cli"]),
+    ("use cel::", &["call/condition"]),
 ];
 
 /// What the binary, a crate root of its own, may say of the library: whole modules, or parts.
@@ -75,6 +76,7 @@ const BINARY: &[&str] = &[
     "error",
     "call",
     "event",
+    "resource",
     // a token's own words, the one log, the process that `main` may turn out to be
     "access::exchange",
     "telemetry::log",

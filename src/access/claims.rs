@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::Act;
 use crate::{call::Permissions, name::Identity};
 
 /// What a token is good for. Each has exactly one.
@@ -57,6 +58,12 @@ impl Role {
             Self::Gateway => "gateway",
             Self::Operator => "operator",
         }
+    }
+
+    /// Whether whoever has it runs for longer than a token lives, and nobody looks on.
+    #[must_use]
+    pub const fn is_long_running(self) -> bool {
+        matches!(self, Self::Server | Self::Gateway)
     }
 
     /// The role that the permissions of `identity` ask for, where none was named: who may serve
@@ -125,6 +132,9 @@ pub struct Claims {
     /// The connect token that a call token was made from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub par: Option<Uuid>,
+    /// Who acts for the subject: only in a call token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub act: Option<Box<Act>>,
 }
 
 impl Claims {
@@ -149,6 +159,7 @@ impl Claims {
             nbf: term.from,
             exp: term.until,
             par: None,
+            act: None,
         }
     }
 

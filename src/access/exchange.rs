@@ -35,11 +35,79 @@ pub struct Exchanged {
     /// The identity's secret for the ids of its events, base64url: `Nats-Msg-Id` is
     /// `base32(HMAC-SHA256(secret, event id))`. The same each time.
     pub event_key: String,
+    /// Whether the connect token may be renewed (`token_renew`).
+    #[serde(default)]
+    pub renewable: bool,
 }
 
 impl std::fmt::Debug for Exchanged {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Exchanged")
+            .field("expires_at", &self.expires_at)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Arguments of `token_delegate`: the call token that a caller was served with.
+#[derive(Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Delegate {
+    /// The call token that came with a call. It is a secret of the two ends.
+    pub subject_token: String,
+}
+
+impl std::fmt::Debug for Delegate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Delegate(***)")
+    }
+}
+
+/// The answer of `token_delegate`.
+#[derive(Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Delegated {
+    /// The call token with which its holder acts for the subject of the one that he showed.
+    pub token: String,
+    /// When it ends, seconds since 1970.
+    pub expires_at: u64,
+}
+
+/// The tool that gives the gateway a call token of somebody from outside.
+pub const TOKEN_VOUCH: &str = "token_vouch";
+
+/// Arguments of `token_vouch`: for whom the gateway vouches, since an outside issuer did.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Vouch {
+    /// Who it is: `ext-{issuer}-{subject}`.
+    pub name: String,
+    /// What he may do, beside what is granted to him: nothing that the gateway may not.
+    pub permissions: Vec<String>,
+    /// For how long at most, seconds.
+    pub ttl_seconds: u64,
+}
+
+/// The answer of `token_vouch`.
+#[derive(Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Vouched {
+    /// The call token: it stands in headers, and opens nothing.
+    pub token: String,
+    /// When it ends, seconds since 1970.
+    pub expires_at: u64,
+}
+
+impl std::fmt::Debug for Delegated {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Delegated")
+            .field("expires_at", &self.expires_at)
+            .finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Debug for Vouched {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Vouched")
             .field("expires_at", &self.expires_at)
             .finish_non_exhaustive()
     }
@@ -66,6 +134,8 @@ pub struct Held {
     pub jti: String,
     /// When it ends, seconds since 1970.
     pub exp: u64,
+    /// When it was issued, seconds since 1970.
+    pub iat: u64,
     /// What it is good for.
     pub aud: Audience,
 }
@@ -84,6 +154,13 @@ impl Held {
             .decode(payload.as_bytes())
             .map_err(|_| TokenError::Malformed(WHY))?;
         serde_json::from_slice(&json).map_err(|_| TokenError::Malformed(WHY))
+    }
+
+    /// Whether four fifths of its life are over.
+    #[must_use]
+    pub fn is_old(&self) -> bool {
+        let left = self.exp.saturating_sub(now());
+        left <= self.exp.saturating_sub(self.iat) / 5
     }
 
     /// Why nobody was let in with it, as far as it says so itself: the broker gives no reason.

@@ -130,6 +130,11 @@ impl KeySet {
         self
     }
 
+    /// Their names.
+    pub fn kids(&self) -> impl Iterator<Item = &str> {
+        self.keys.keys().map(String::as_str)
+    }
+
     /// How many keys there are.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use uuid::Uuid;
 
 use super::{KeySet, SigningKey, TokenError, jws};
-use crate::name::Identity;
+use crate::{call::grant::Grant, name::Identity};
 
 /// The `typ` of a snapshot: no token passes for one, and the reverse.
 pub const TYPE: &str = "weft-trust+jwt";
@@ -38,6 +38,8 @@ pub struct Snapshot {
     pub keys: KeySet,
     /// What was revoked lately: ids of connect and of call tokens.
     pub revoked: Revoked,
+    /// What is granted and denied beside tokens, as far as it concerns this adapter.
+    pub grants: Vec<Grant>,
 }
 
 impl Snapshot {

@@ -21,11 +21,15 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::{
-    Audience, Claims, KeySet, Lifetimes, REFERENCE_CHARS, Snapshot, TokenError, Verifier, now,
+    Act, Audience, Claims, KeySet, Lifetimes, REFERENCE_CHARS, Snapshot, TokenError, Verifier, now,
     now_ms, reference, snapshot::Revoked, verify::check_expiry,
 };
 use crate::{
-    call::{Permissions, Principal, context::Credential},
+    call::{
+        Actor, Permissions, Principal,
+        context::Credential,
+        grant::{Grant, Grants, Rules},
+    },
     error::{Error, Kind, case},
     name::Identity,
 };
@@ -57,6 +61,8 @@ struct Inner {
     identity: Identity,
     known: Cache<[u8; REFERENCE_CHARS], Arc<Known>>,
     state: ArcSwap<State>,
+    /// What every principal that was let in here is decided by.
+    grants: Grants,
     dropped: AtomicU64,
 }
 
@@ -66,6 +72,7 @@ struct State {
     number: u64,
     verifier: Verifier,
     revoked: Revoked,
+    granted: Vec<Grant>,
     /// Until when it may be used; `None` before the first.
     fresh_until: Option<Instant>,
 }
@@ -74,8 +81,8 @@ struct State {
 #[derive(Debug)]
 struct Known {
     principal: Arc<Principal>,
-    jti: Uuid,
-    par: Option<Uuid>,
+    /// Its id, and those of the tokens that it ends with.
+    ids: Vec<Uuid>,
 }
 
 /// Why a snapshot was not taken. Each is counted.
@@ -98,6 +105,9 @@ pub enum Dropped {
     /// Made too long ago, or in the future: by a delayed message or by another clock.
     #[error("made {0} ms from now: delayed, or the clocks of the two machines differ")]
     Stale(i64),
+    /// A grant in it can't be read: nobody decides by half of the rules.
+    #[error("a grant in it can't be read here")]
+    Grants,
 }
 
 impl Trust {
@@ -117,6 +127,7 @@ impl Trust {
             number: 0,
             verifier,
             revoked: Revoked::default(),
+            granted: Vec::new(),
             fresh_until: None,
         };
         Self {
@@ -124,6 +135,7 @@ impl Trust {
                 identity,
                 known,
                 state: ArcSwap::from_pointee(state),
+                grants: Grants::default(),
                 dropped: AtomicU64::new(0),
             }),
         }
@@ -159,12 +171,11 @@ impl Trust {
                 }
             }
         };
-        if known.principal.identity.as_str() != caller {
+        if known.principal.sender().as_str() != caller {
             return Err(TokenError::Caller.into());
         }
         check_expiry(known.principal.expires, now)?;
-        let parent_revoked = |par: &Uuid| state.revoked.contains(par);
-        if state.revoked.contains(&known.jti) || known.par.as_ref().is_some_and(parent_revoked) {
+        if known.ids.iter().any(|id| state.revoked.contains(id)) {
             return Err(TokenError::Revoked.into());
         }
         Ok(Arc::clone(&known.principal))
@@ -193,13 +204,39 @@ impl Trust {
     }
 
     /// Verifies a token and remembers it.
-    fn verify(&self, state: &State, token: &str, now: u64) -> Result<Arc<Known>, Error> {
+    fn verify(&self, state: &State, token: &Arc<str>, now: u64) -> Result<Arc<Known>, Error> {
         let claims = state.verifier.verify(token, Audience::Call, now)?;
-        let known = Arc::new(Known::new(claims)?);
-        if let Ok(key) = reference(token).as_bytes().try_into() {
+        let reference = reference(token);
+        let shown = Credential::Either {
+            bearer: Arc::clone(token),
+            reference: reference.as_str().into(),
+        };
+        let known = Arc::new(Known::new(claims, shown, self.inner.grants.clone())?);
+        if let Ok(key) = reference.as_bytes().try_into() {
             self.inner.known.insert(key, Arc::clone(&known));
         }
         Ok(known)
+    }
+
+    /// Believes these keys from now on, as the control plane itself told them to us just now: where
+    /// a key was struck off, no snapshot could tell the next one. Says whether that is news.
+    pub fn begin_again(&self, anchor: Anchor) -> bool {
+        let last = self.inner.state.load();
+        if anchor.keys == last.verifier.keys || anchor.issuer != last.verifier.issuer {
+            return false;
+        }
+        let state = State {
+            verifier: Verifier {
+                keys: anchor.keys,
+                ..last.verifier.clone()
+            },
+            revoked: last.revoked.clone(),
+            granted: last.granted.clone(),
+            ..**last
+        };
+        self.inner.state.store(Arc::new(state));
+        self.inner.known.invalidate_all();
+        true
     }
 
     /// Takes a snapshot that the control plane delivered.
@@ -229,6 +266,10 @@ impl Trust {
             return Err(Dropped::Stale(age_ms));
         }
         let age = Duration::from_millis(u64::try_from(age_ms).unwrap_or(0));
+        if snapshot.grants != last.granted {
+            let rules = Rules::read(&snapshot.grants).map_err(|_| Dropped::Grants)?;
+            self.inner.grants.set(rules);
+        }
         let keys_changed = snapshot.keys != last.verifier.keys;
         let state = State {
             number: snapshot.number,
@@ -237,6 +278,7 @@ impl Trust {
                 ..last.verifier.clone()
             },
             revoked: snapshot.revoked,
+            granted: snapshot.grants,
             fresh_until: Some(Instant::now() + AGE_MAX.saturating_sub(age)),
         };
         self.inner.state.store(Arc::new(state));
@@ -266,6 +308,12 @@ impl Trust {
         self.inner.dropped.load(Ordering::Relaxed)
     }
 
+    /// The grants of now.
+    #[must_use]
+    pub fn grants(&self) -> &Grants {
+        &self.inner.grants
+    }
+
     /// The adapter that it belongs to.
     #[must_use]
     pub fn identity(&self) -> &Identity {
@@ -274,19 +322,36 @@ impl Trust {
 }
 
 impl Known {
-    fn new(claims: Claims) -> Result<Self, TokenError> {
+    fn new(claims: Claims, shown: Credential, grants: Grants) -> Result<Self, TokenError> {
         let permissions = Permissions::parse(&claims.permissions)
             .map_err(|_| TokenError::Malformed("permissions"))?;
-        let tokens = std::iter::once(claims.jti).chain(claims.par);
+        let ids: Vec<Uuid> = std::iter::once(claims.jti)
+            .chain(claims.parents())
+            .collect();
+        let actor = |act: &Act| {
+            let permissions = Permissions::parse(&act.permissions)
+                .map_err(|_| TokenError::Malformed("act: permissions"))?;
+            let identity = act.sub.clone();
+            Ok(Actor {
+                identity,
+                permissions,
+            })
+        };
+        let mut actors: Vec<Actor> = claims.actors().map(actor).collect::<Result<_, _>>()?;
+        actors.reverse();
+        let told = serde_json::to_string(&claims).expect("claims are JSON");
         Ok(Self {
             principal: Arc::new(Principal {
-                identity: claims.sub,
                 permissions,
+                claims: told.into(),
+                grants,
                 expires: claims.exp,
-                tokens: tokens.map(|id| id.to_string()).collect(),
+                tokens: ids.iter().map(Uuid::to_string).collect(),
+                actors,
+                shown: Some(shown),
+                ..Principal::new(claims.sub, Permissions::default())
             }),
-            jti: claims.jti,
-            par: claims.par,
+            ids,
         })
     }
 }

@@ -118,6 +118,7 @@ impl Verifier {
         if claims.par.is_some() != (audience == Audience::Call) {
             return Err(TokenError::Malformed("par"));
         }
+        claims.check_actors()?;
         self.check_times(&claims, now)?;
         Ok(claims)
     }
@@ -286,6 +287,7 @@ mod tests {
             ("role", json!("(absent)"), INVALID),
             ("permissions", json!("*"), INVALID),
             ("admin", json!(true), INVALID),
+            ("act", json!({"sub": "agent"}), INVALID),
         ] {
             let said = good.with(member, value.clone(), false);
             assert_eq!(said, case, "{member}: {value}");

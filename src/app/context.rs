@@ -19,7 +19,10 @@ pub use self::{
     reach::{Flags, Reach, TokenFrom, folder},
 };
 use crate::{
-    config::env::{WEFT_NATS_URL, WEFT_TOKEN, WEFT_TOKEN_FILE},
+    config::{
+        Tls,
+        env::{WEFT_NATS_URL, WEFT_TOKEN, WEFT_TOKEN_FILE},
+    },
     control::{Secrets, write_private},
     error::{Error, Kind, case},
 };
@@ -40,8 +43,59 @@ pub struct Context {
     pub gateway_url: Option<String>,
     /// The file with the connect token of who started the mesh.
     pub token_file: PathBuf,
+    /// How NATS is reached, where that takes more than its URL.
+    #[serde(default, skip_serializing_if = "BrokerTls::is_empty")]
+    pub tls: BrokerTls,
     /// The process id of `weft up`.
     pub pid: u32,
+}
+
+/// Files for TLS to NATS, and whether it may be done without. No secret: the key stays in its file.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct BrokerTls {
+    /// Certificates of the authorities to trust.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ca: Option<PathBuf>,
+    /// Own certificate.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cert: Option<PathBuf>,
+    /// Own key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key: Option<PathBuf>,
+    /// Whether a broker on another machine is reached without TLS.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub insecure: bool,
+}
+
+impl BrokerTls {
+    fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Files where none are named, and the leave to do without.
+    fn fill(&self, tls: &mut Tls) {
+        tls.insecure |= self.insecure;
+        if (&tls.ca, &tls.cert, &tls.key) == (&None, &None, &None) {
+            (tls.ca, tls.cert, tls.key) = (self.ca.clone(), self.cert.clone(), self.key.clone());
+        }
+    }
+}
+
+impl From<&Tls> for BrokerTls {
+    fn from(tls: &Tls) -> Self {
+        // Whoever reads it works in another folder.
+        let whole = |path: &Option<PathBuf>| {
+            let path = path.as_ref()?;
+            Some(std::path::absolute(path).unwrap_or_else(|_| path.clone()))
+        };
+        Self {
+            ca: whole(&tls.ca),
+            cert: whole(&tls.cert),
+            key: whole(&tls.key),
+            insecure: tls.insecure,
+        }
+    }
 }
 
 /// Why a mesh is not found, or not joined.
@@ -208,6 +262,7 @@ mod tests {
             nats_url: "nats://127.0.0.1:4222".into(),
             gateway_url: None,
             token_file: "token".into(),
+            tls: BrokerTls::default(),
             pid: 7,
         };
         context.write(folder.path()).expect("written");

@@ -4,21 +4,28 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio_util::sync::CancellationToken;
 
-use super::{seat::Who, tokens};
+use super::{seat::Who, tokens, translate};
 
+pub use crate::http::ListenError;
 use crate::{
-    access::Role,
+    access::{
+        Role,
+        issuer::{self, Issuers},
+    },
     admin,
-    error::Error,
-    gateway::{Gateway, door::Scope, stdio, streamable},
-    http::{Bound, Listening},
+    config::Loaded,
+    error::{Error, Kind},
+    gateway::{
+        Gateway,
+        door::Scope,
+        stdio,
+        streamable::{self, Site},
+    },
+    http::{self, Bound, Listening},
+    mcp::Extent,
     mesh::{self, Mesh},
     name::{Identity, ServerName, id},
     spawn::Tasks,
-};
-pub use crate::{
-    gateway::streamable::Options as Bodies,
-    http::{ListenError, Options as Listen},
 };
 
 /// The longest line of a client at the pipes, in bytes.
@@ -27,10 +34,56 @@ const LINE_MAX: usize = 64 * 1024 * 1024;
 /// How long requests under way have to end.
 const GRACE: Duration = Duration::from_secs(5);
 
+/// What a gateway is run with.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Where it listens, for whom, and with which certificate.
+    pub listen: http::Options,
+    /// How large requests may be.
+    pub bodies: streamable::Options,
+    /// How clients reach it, where that is not where it listens.
+    pub public_url: Option<String>,
+    /// Whose tokens it takes, beside Weft's own.
+    pub issuers: Vec<issuer::Options>,
+}
+
+impl Options {
+    /// As a configuration says.
+    #[must_use]
+    pub fn of(loaded: &Loaded) -> Self {
+        let (gateway, edge) = (&loaded.config.gateway, &loaded.edge);
+        let mut hosts = gateway.hosts.clone();
+        let public = edge.public_url.as_deref();
+        hosts.extend(public.and_then(|url| Some(url.split_once("://")?.1.to_owned())));
+        let limits = &loaded.config.limits;
+        Self {
+            listen: http::Options {
+                tls: edge.tls.as_ref().map(|tls| http::Tls {
+                    cert: tls.cert.clone(),
+                    key: tls.key.clone(),
+                    client_ca: tls.client_ca.clone(),
+                }),
+                hosts,
+                origins: gateway.origins.clone(),
+                ..http::Options::new(gateway.listen)
+            },
+            bodies: streamable::Options {
+                body: translate::size(limits.request_body),
+                in_flight: translate::size(limits.request_bodies),
+                extent: limits.extent(),
+                ..streamable::Options::default()
+            },
+            public_url: edge.public_url.clone(),
+            issuers: edge.issuers.clone(),
+        }
+    }
+}
+
 /// A gateway that listens.
 #[derive(Debug)]
 pub struct Edge {
     listening: Listening,
+    public_url: Option<String>,
     mesh: Mesh,
     tasks: Tasks,
 }
@@ -43,18 +96,27 @@ impl Edge {
     pub async fn start(
         bound: Bound,
         joining: mesh::Options,
-        bodies: Bodies,
+        options: Options,
         tasks: &Tasks,
     ) -> Result<Self, Error> {
         let tasks = tasks.group();
         let timeout = joining.timeout;
         let mesh = Mesh::connect_in(joining, &tasks).await?;
+        let issuers = Issuers::open(options.issuers, &tasks).await;
+        let issuers = issuers.map_err(|why| Error::new(Kind::InvalidRequest, why.to_string()))?;
+        let site = Site {
+            public_url: options.public_url.clone(),
+            tls: options.listen.tls.is_some(),
+            issuers: issuers.urls().map(str::to_owned).collect(),
+        };
         let gateway = Gateway::open(&mesh, timeout, &tasks).await?;
+        let gateway = gateway.believing(issuers);
         let ready = gateway.clone();
-        let routes = streamable::routes(gateway, bodies, &tasks)
+        let routes = streamable::routes(gateway, options.bodies, site, &tasks)
             .merge(admin::routes(Arc::new(move || ready.is_ready())));
         Ok(Self {
             listening: bound.serve(routes, &tasks),
+            public_url: options.public_url,
             mesh,
             tasks,
         })
@@ -66,10 +128,20 @@ impl Edge {
         self.listening.address
     }
 
-    /// Where clients find all servers: `http://ADDRESS/mcp`.
+    /// Where clients find all servers: `http://ADDRESS/mcp`, or below the URL that clients use.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("http://{}/mcp", self.address())
+        let scheme = if self.listening.tls { "https" } else { "http" };
+        match &self.public_url {
+            Some(url) => format!("{url}/mcp"),
+            None => format!("{scheme}://{}/mcp", self.address()),
+        }
+    }
+
+    /// Whether other machines reach it without TLS.
+    #[must_use]
+    pub fn is_in_the_clear(&self) -> bool {
+        !self.listening.tls && !self.address().ip().is_loopback()
     }
 
     /// Takes no more connections, and gives requests under way some time to end.
@@ -96,14 +168,10 @@ impl Alone {
     ///
     /// # Errors
     /// [`AloneError`].
-    pub async fn start(
-        listen: Listen,
-        joining: mesh::Options,
-        bodies: Bodies,
-    ) -> Result<Self, AloneError> {
-        let bound = Bound::bind(listen).await?;
+    pub async fn start(joining: mesh::Options, options: Options) -> Result<Self, AloneError> {
+        let bound = Bound::bind(options.listen.clone()).await?;
         let root = Tasks::new();
-        let started = Self::open(bound, joining, bodies, &root).await;
+        let started = Self::open(bound, joining, options, &root).await;
         match started {
             Ok(edge) => Ok(Self { edge, root }),
             Err(error) => {
@@ -116,17 +184,23 @@ impl Alone {
     async fn open(
         bound: Bound,
         joining: mesh::Options,
-        bodies: Bodies,
+        options: Options,
         root: &Tasks,
     ) -> Result<Edge, Error> {
-        let token = tokens::own(gateway(), &joining, root).await?;
-        Edge::start(bound, mesh::Options { token, ..joining }, bodies, root).await
+        let joining = tokens::own(gateway(&options.issuers), joining, root).await?;
+        Edge::start(bound, joining, options, root).await
     }
 
     /// Where clients find all servers.
     #[must_use]
     pub fn url(&self) -> String {
         self.edge.url()
+    }
+
+    /// Whether other machines reach it without TLS.
+    #[must_use]
+    pub fn is_in_the_clear(&self) -> bool {
+        self.edge.is_in_the_clear()
     }
 
     /// Resolves when a part ended that nothing works without.
@@ -155,11 +229,13 @@ pub enum AloneError {
     Mesh(#[from] Error),
 }
 
-/// Who the gateway is: it may list all tools, and calls with its clients' tokens alone.
-pub(super) fn gateway() -> Who {
+/// Who the gateway is: it may list all tools, and calls with its clients' tokens alone. What it
+/// gives to those whom outside issuers vouch for, it has to hold.
+pub(super) fn gateway(issuers: &[issuer::Options]) -> Who {
+    let given = issuers.iter().flat_map(|one| one.permissions.to_strings());
     Who {
         name: Identity::new(id::GATEWAY).expect("it is a name"),
-        permissions: vec!["list:*".to_owned()],
+        permissions: std::iter::once("list:*".to_owned()).chain(given).collect(),
         role: Some(Role::Gateway),
     }
 }
@@ -191,6 +267,7 @@ pub async fn over_pipes(
     let options = stdio::Options {
         scope: server.map_or(Scope::All, Scope::One),
         line: LINE_MAX,
+        extent: Extent::default(),
     };
     let pipes = (tokio::io::stdin(), tokio::io::stdout());
     let served = stdio::serve(&gateway, options, pipes, &tasks).await;

@@ -20,7 +20,11 @@ use crate::{
     error::Error,
     mesh::{self, Mesh},
     name::{Instance, ServerName, subject},
-    policy::{self, tasks::Recorder},
+    policy::{
+        self,
+        limit::{Limiter, Rules},
+        tasks::Recorder,
+    },
     registry::{Heartbeat, Transport, heartbeat},
     spawn::{Failure, Tasks},
     telemetry::metric::{Side, Tools},
@@ -46,6 +50,8 @@ pub struct Options {
     pub limits: Limits,
     /// How large a body may be.
     pub bounds: Bounds,
+    /// How often and how much each caller may call it.
+    pub rules: Rules,
     /// How long a call may take whose caller does not say.
     pub timeout: Duration,
     /// Tools whose calls are told as tasks.
@@ -59,6 +65,7 @@ pub struct Member {
     pub server: ServerName,
     upstream: Upstream,
     joined: watch::Receiver<Joined>,
+    limiter: Limiter,
     grace: watch::Sender<Duration>,
     leave: CancellationToken,
     left: CancellationToken,
@@ -83,6 +90,8 @@ impl Member {
         let upstream = Upstream::start(server.clone(), options.upstream.clone(), watchdog, tasks);
         let (told, joined) = watch::channel(Joined::No(None));
         let (joining, group) = (upstream.clone(), own.clone());
+        let limiter = Limiter::new(options.rules.clone());
+        let counts = limiter.clone();
         let (grace, grace_heard) = watch::channel(GRACE);
         let (leave, left) = (CancellationToken::new(), CancellationToken::new());
         let (leaving, leaves) = (leave.clone(), left.clone().drop_guard());
@@ -91,7 +100,7 @@ impl Member {
             let place = tokio::select! {
                 () = leaving.cancelled() => return,
                 () = group.stopping().cancelled_owned() => return,
-                place = join(&options, &joining, told, &group) => place,
+                place = join((&options, counts), &joining, told, &group) => place,
             };
             place.keep(joining, grace_heard, leaving).await;
         });
@@ -99,6 +108,7 @@ impl Member {
             server,
             upstream,
             joined,
+            limiter,
             grace,
             leave,
             left,
@@ -129,6 +139,11 @@ impl Member {
         let mut joined = self.joined.clone();
         let done = joined.wait_for(|joined| *joined != Joined::No(None));
         drop(done.await);
+    }
+
+    /// Other rules for its callers from now on; what is under way goes on.
+    pub fn limit(&self, rules: Rules) {
+        self.limiter.change(rules);
     }
 
     /// What is wrong with it, where something is.
@@ -168,13 +183,13 @@ impl Member {
 
 /// Gets a place on the bus, again and again until it has one.
 async fn join(
-    options: &Options,
+    (options, limiter): (&Options, Limiter),
     upstream: &Upstream,
     told: watch::Sender<Joined>,
     tasks: &Tasks,
 ) -> Place {
     loop {
-        match Place::take(options, upstream, tasks).await {
+        match Place::take((options, limiter.clone()), upstream, tasks).await {
             Ok(place) => {
                 told.send_replace(Joined::Yes);
                 return place;
@@ -216,12 +231,17 @@ struct Place {
 }
 
 impl Place {
-    async fn take(options: &Options, upstream: &Upstream, tasks: &Tasks) -> Result<Self, Error> {
+    async fn take(
+        (options, limiter): (&Options, Limiter),
+        upstream: &Upstream,
+        tasks: &Tasks,
+    ) -> Result<Self, Error> {
         let mesh = Mesh::connect_in(options.mesh.clone(), tasks).await?;
         let trust = mesh.trust().await?;
         let instance = Instance::random();
         let tools = Tools::new(Side::Server);
         let mut policy = policy::server::Options::new(trust, tools.clone());
+        policy.limiter = Some(limiter);
         policy.schemas = options.validate.then(|| tell::schemas(upstream.status()));
         let recorder = recorder(options, &mesh, tasks).await?;
         policy.tasks.clone_from(&recorder);
@@ -266,6 +286,10 @@ impl Place {
         resources::tell(mesh, server, upstream.touches(), &self.tasks);
         loop {
             let now = status.borrow_and_update().clone();
+            if !now.is_up() && served.is_some() {
+                // Leaving takes a while: nobody shall believe in it meanwhile.
+                self.beat(&now, None).await;
+            }
             served = self.door(served, now.is_up()).await;
             let trouble = (now.is_up() && served.is_none()).then_some("it can't be served");
             self.beat(&now, trouble).await;

@@ -14,6 +14,7 @@ use crate::{
     event::Declared,
     name::{Identity, Instance, ServerName, header},
     policy,
+    resource::Sharing,
     spawn::Tasks,
     telemetry::metric::{Side, Tools},
 };
@@ -45,6 +46,8 @@ pub struct Site {
     pub tls: Tls,
     /// Events beyond the catalogue.
     pub declared: Declared,
+    /// What is said about shared resources.
+    pub sharing: Sharing,
 }
 
 impl Plane {
@@ -185,6 +188,7 @@ async fn start(site: &Site, one: Option<&Auth>, tasks: &Tasks) -> Result<Control
         replicas: 1,
         accounts: one.map_or(Accounts::Mesh, |auth| Accounts::One(auth.clone())),
         declared: site.declared.clone(),
+        sharing: site.sharing.clone(),
     };
     Control::start(options, tasks).await
 }

@@ -109,10 +109,12 @@ fn told(change: &Change, running: &Loaded, loaded: &Loaded) {
         (
             of.config.limits.request_body,
             of.config.limits.request_bodies,
+            of.config.limits.extent(),
         )
     };
-    let gateway =
-        running.config.gateway != loaded.config.gateway || bodies(running) != bodies(loaded);
+    let gateway = running.config.gateway != loaded.config.gateway
+        || running.edge != loaded.edge
+        || bodies(running) != bodies(loaded);
     let parts = [
         ("gateway", gateway),
         ("nats", running.broker != loaded.broker),

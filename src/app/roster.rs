@@ -90,14 +90,18 @@ impl Roster {
                 .iter()
                 .filter_map(|name| self.held.remove(name)),
         );
-        let new: Vec<(String, Wanted)> = wanted
-            .into_iter()
-            .filter(|(name, wanted)| {
-                self.held
-                    .get(name)
-                    .is_none_or(|held| held.wanted != *wanted)
-            })
-            .collect();
+        let mut new: Vec<(String, Wanted)> = Vec::new();
+        for (name, wanted) in wanted {
+            let held = self.held.get_mut(&name);
+            if held.as_ref().is_some_and(|held| held.wanted == wanted) {
+                continue;
+            }
+            if held.is_some_and(|held| held.limit(&name, &wanted)) {
+                change.changed.push(name);
+            } else {
+                new.push((name, wanted));
+            }
+        }
         let started = new
             .into_iter()
             .map(|(name, wanted)| self.start(name, wanted));
@@ -163,10 +167,12 @@ impl Roster {
             limits: Limits {
                 calls: translate::count(limits.in_flight),
                 bytes: translate::size(limits.waiting),
+                extent: limits.extent(),
             },
             bounds: Bounds {
                 body: translate::size(limits.result),
             },
+            rules: translate::rules(name, &launch.limits, limits),
             timeout: launch.timeout,
             tasks: translate::patterns(&launch.tasks),
         };
@@ -185,7 +191,33 @@ impl Roster {
     }
 }
 
+impl Wanted {
+    /// The same without what each caller may do with it: that is changed under way.
+    fn for_nobody(&self) -> Self {
+        let mut same = self.clone();
+        if let Self::Start(what) = &mut same {
+            what.0.limits = config::ServerLimits::default();
+            what.1.per_caller = config::Rule::default();
+            what.1.per_tool = config::Rule::default();
+        }
+        same
+    }
+}
+
 impl Held {
+    /// Gives a server that runs other rules for its callers, where nothing else of it changed.
+    fn limit(&mut self, name: &str, wanted: &Wanted) -> bool {
+        let (Ok(member), Wanted::Start(what)) = (&self.state, wanted) else {
+            return false;
+        };
+        if self.wanted.for_nobody() != wanted.for_nobody() {
+            return false;
+        }
+        member.limit(translate::rules(name, &what.0.limits, &what.1));
+        self.wanted = wanted.clone();
+        true
+    }
+
     fn row(&self, name: &str) -> Row {
         let server = name.to_owned();
         match &self.state {

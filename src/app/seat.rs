@@ -70,7 +70,7 @@ impl Seat {
             let issued = tokens::local(Arc::clone(&control), who.clone());
             async move { issued.await.inspect(|(token, _)| told(token)) }
         };
-        tokens::renewed(issue, tasks).await
+        tokens::renewed(issue, Some(self.control.key_changes()), tasks).await
     }
 
     /// How somebody joins with a token.

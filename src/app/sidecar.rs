@@ -21,6 +21,7 @@ use crate::{
     child::Watchdog,
     mesh,
     name::ServerName,
+    policy::limit::Rules,
     spawn::Tasks,
 };
 
@@ -70,17 +71,15 @@ impl Sidecar {
 
     async fn start_in(options: Options, root: Tasks, ground: Tasks) -> Result<Self, StartError> {
         let watchdog = Watchdog::start(options.watchdog.as_deref(), &ground).await?;
-        let token = tokens::own(Who::server(&options.server), &options.mesh, &root).await?;
+        let mesh = tokens::own(Who::server(&options.server), options.mesh, &root).await?;
         let member = member::Options {
             server: options.server,
             upstream: options.target,
-            mesh: mesh::Options {
-                token,
-                ..options.mesh
-            },
+            mesh,
             validate: options.validate,
             limits: Limits::default(),
             bounds: Bounds::default(),
+            rules: Rules::default(),
             timeout: options.timeout,
             tasks: Vec::new(),
         };

@@ -5,11 +5,11 @@ use std::{sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use serde::Deserialize;
-use tokio_util::sync::CancellationToken;
+use tokio::sync::watch;
 
 use super::seat::Who;
 use crate::{
-    access::{self, exchange::Held},
+    access::{self, Ring, exchange::Held},
     call::Permissions,
     control::{Control, Wish},
     error::{Error, Kind},
@@ -26,11 +26,15 @@ pub const LOCAL: &str = "local";
 /// A token that was issued, and when it ends (seconds since 1970).
 pub type Fresh = (String, u64);
 
+/// When a token is to be renewed before its time: at each change of the keys that sign. Where nobody
+/// tells, never.
+pub type Again = Option<watch::Receiver<Arc<Ring>>>;
+
 /// A token that `issue` gives, renewed by it until the tasks are stopped.
 ///
 /// # Errors
 /// What `issue` says the first time; later it is tried again.
-pub async fn renewed<I, F>(issue: I, tasks: &Tasks) -> Result<TokenSource, Error>
+pub async fn renewed<I, F>(issue: I, mut again: Again, tasks: &Tasks) -> Result<TokenSource, Error>
 where
     I: Fn() -> F + Send + Sync + 'static,
     F: Future<Output = Result<Fresh, Error>> + Send,
@@ -46,8 +50,10 @@ where
         loop {
             let left = expires.saturating_sub(access::now());
             let wait = Duration::from_secs(left * 4 / 5).max(AGAIN);
-            if stopped(&stop, wait).await {
-                return;
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(wait) => {}
+                () = told(&mut again) => {}
             }
             match issue().await {
                 Ok((token, until)) => {
@@ -73,21 +79,23 @@ pub(super) async fn local(control: Arc<Control>, who: Who) -> Result<Fresh, Erro
         permissions,
         role: who.role,
         ttl: None,
+        // A new one is issued in its place.
+        renewable: Some(false),
     };
     let issued = control.issue_local(wish).await?;
     Ok((issued.token, issued.claims.exp))
 }
 
-/// A token under this name: the one given, where it is of that name, else one that the control
-/// plane issues to whoever may ask for it.
+/// How to join under this name: with the token given, where it is of that name, else with one that
+/// the control plane issues to whoever may ask for it.
 ///
 /// # Errors
 /// What the broker or the control plane says.
 pub(super) async fn own(
     who: Who,
-    joining: &mesh::Options,
+    joining: mesh::Options,
     tasks: &Tasks,
-) -> Result<TokenSource, Error> {
+) -> Result<mesh::Options, Error> {
     #[derive(Deserialize)]
     struct Issued {
         token: String,
@@ -98,7 +106,7 @@ pub(super) async fn own(
         exp: u64,
     }
     if Held::read(&(joining.token)())?.sub == who.name {
-        return Ok(Arc::clone(&joining.token));
+        return Ok(joining);
     }
     let mesh = Mesh::connect_in(joining.clone(), tasks).await?;
     let arguments = serde_json::json!({
@@ -111,9 +119,19 @@ pub(super) async fn own(
             Ok((issued.token, issued.about.exp))
         }
     };
-    renewed(issue, tasks).await
+    Ok(mesh::Options {
+        token: renewed(issue, None, tasks).await?,
+        // The one given is somebody else's: this one is not to be put in its place.
+        keep: None,
+        ..joining
+    })
 }
 
-async fn stopped(stop: &CancellationToken, wait: Duration) -> bool {
-    tokio::time::timeout(wait, stop.cancelled()).await.is_ok()
+async fn told(again: &mut Again) {
+    if let Some(changes) = again
+        && changes.changed().await.is_ok()
+    {
+        return;
+    }
+    std::future::pending().await
 }

@@ -1,5 +1,7 @@
 //! From what the configuration says to what the components take.
 
+use std::sync::Arc;
+
 use crate::{
     adapter::{self, stdio, streamable},
     broker::PublicKeys,
@@ -7,6 +9,7 @@ use crate::{
     call::permission::Pattern,
     config,
     control::Secrets,
+    policy::limit::{Quota, Rate, Rule, Rules},
 };
 
 pub(super) fn public_keys(secrets: &Secrets) -> PublicKeys {
@@ -55,6 +58,45 @@ pub(super) fn patterns(written: &[String]) -> Vec<Pattern> {
     written.iter().map(|text| Pattern::new(text)).collect()
 }
 
+/// What each caller may do with a server: its own words, and the mesh's where it has none.
+pub(super) fn rules(server: &str, own: &config::ServerLimits, limits: &config::Limits) -> Rules {
+    let choose = |name: &str, own: &Option<config::Rule>, whole: &config::Rule| match own {
+        Some(own) => rule(&format!("servers.{server}.limits.{name}"), own),
+        None => rule(&format!("limits.{name}"), whole),
+    };
+    let mut tools: Vec<(&String, &config::Rule)> = own.tools.iter().collect();
+    // A name before a prefix, and a longer prefix before a shorter one.
+    tools.sort_by_key(|(name, _)| (name.ends_with('*'), std::cmp::Reverse(name.len())));
+    let tools = tools.into_iter().map(|(name, written)| {
+        let key = format!("servers.{server}.limits.tools.{name}");
+        (Pattern::new(name), rule(&key, written))
+    });
+    Rules {
+        caller: choose("perCaller", &own.per_caller, &limits.per_caller),
+        tool: choose("perTool", &own.per_tool, &limits.per_tool),
+        tools: tools.collect(),
+    }
+}
+
+fn rule(key: &str, written: &config::Rule) -> Rule {
+    let text = |rate: &config::Rate| Arc::from(rate.to_string());
+    Rule {
+        key: key.into(),
+        rate: written.rate.as_ref().map(|rate| Rate {
+            count: rate.count(),
+            per: rate.per(),
+            burst: written.burst.unwrap_or_else(|| rate.count()),
+            text: text(rate),
+        }),
+        in_flight: written.in_flight,
+        quota: written.quota.as_ref().map(|quota| Quota {
+            count: quota.count(),
+            per: quota.per(),
+            text: text(quota),
+        }),
+    }
+}
+
 fn stdio_launch(process: &config::Process) -> stdio::Launch {
     let secret =
         |(name, value): (&String, &config::Secret)| (name.clone(), value.reveal().to_owned());
@@ -72,6 +114,7 @@ pub(super) fn bus_tls(tls: &config::Tls) -> Tls {
     Tls {
         ca: tls.ca.clone(),
         client: tls.cert.clone().zip(tls.key.clone()),
+        insecure: tls.insecure,
     }
 }
 

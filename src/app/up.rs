@@ -8,8 +8,8 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    context::Context,
-    edge::{self, Bodies, Edge, Listen, ListenError},
+    context::{BrokerTls, Context},
+    edge::{self, Edge, ListenError},
     folder::{Folder, FolderError},
     plane::{Plane, Site},
     reload::Reload,
@@ -84,6 +84,7 @@ pub struct Up {
     ephemeral: bool,
     broker: Option<Broker>,
     url: String,
+    tls: BrokerTls,
     plane: Plane,
     seat: Seat,
     servers: Vec<Row>,
@@ -145,9 +146,10 @@ impl Up {
         ground: &Tasks,
     ) -> Result<Self, StartError> {
         // First, because somebody else may have it.
-        let bound = match options.gateway {
-            true => Some(Bound::bind(listen(&options.loaded.config.gateway)).await?),
-            false => None,
+        let edge = options.gateway.then(|| edge::Options::of(&options.loaded));
+        let bound = match &edge {
+            Some(edge) => Some(Bound::bind(edge.listen.clone()).await?),
+            None => None,
         };
         let watchdog = Watchdog::start(options.watchdog.as_deref(), ground).await?;
         let secrets = Arc::new(Secrets::load_or_create(folder.path())?);
@@ -171,6 +173,7 @@ impl Up {
                 tls,
             } => (None, urls.clone(), Some((credentials, tls))),
         };
+        let reached = login.map_or_else(BrokerTls::default, |(_, tls)| tls.into());
         let tls = login.map_or_else(Tls::default, |(_, tls)| translate::bus_tls(tls));
         let login = login.map(|(credentials, _)| translate::bus_auth(credentials));
         let site = Site {
@@ -178,6 +181,7 @@ impl Up {
             secrets,
             tls,
             declared: options.loaded.config.events.clone(),
+            sharing: options.loaded.sharing.clone(),
         };
         let plane = Plane::start(site, login, root).await?;
         let seat = Seat::new(&plane, &urls);
@@ -187,12 +191,13 @@ impl Up {
         let servers = roster.rows();
         be_known(&seat, &servers).await;
         // Last: it begins with the tools that are there.
-        let edge = match bound {
-            Some(bound) => Some(open_gateway(&seat, bound, &options.loaded, root).await?),
+        let edge = match bound.zip(edge) {
+            Some(door) => Some(open_gateway(&seat, door, &options.loaded, root).await?),
             None => None,
         };
         let up = Self {
             url: urls.join(","),
+            tls: reached,
             folder,
             ephemeral: options.ephemeral,
             broker,
@@ -219,6 +224,7 @@ impl Up {
             nats_url: self.url.clone(),
             gateway_url: self.gateway_url(),
             token_file: self.folder.token_file(),
+            tls: self.tls.clone(),
             pid: std::process::id(),
         };
         context.write(self.folder.path()).map_err(|error| {
@@ -265,6 +271,12 @@ impl Up {
     #[must_use]
     pub fn gateway_url(&self) -> Option<String> {
         self.edge.as_ref().map(Edge::url)
+    }
+
+    /// Whether other machines reach the gateway without TLS.
+    #[must_use]
+    pub fn is_in_the_clear(&self) -> bool {
+        self.edge.as_ref().is_some_and(Edge::is_in_the_clear)
     }
 
     /// Every server as it was when the mesh was ready, in order of their names.
@@ -326,28 +338,17 @@ async fn hand_out_token(seat: &Seat, folder: &Folder, tasks: &Tasks) -> Result<(
 /// The gateway, on an address that was taken.
 async fn open_gateway(
     seat: &Seat,
-    bound: Bound,
+    (bound, options): (Bound, edge::Options),
     loaded: &Loaded,
     tasks: &Tasks,
 ) -> Result<Edge, Error> {
-    let token = seat.token(edge::gateway(), |_| {}, tasks).await?;
+    let token = seat
+        .token(edge::gateway(&options.issuers), |_| {}, tasks)
+        .await?;
     let mut joining = seat.options(token);
     joining.timeout = loaded.config.policy.timeout.duration();
     joining.bounds.body = translate::size(loaded.config.limits.result);
-    let bodies = Bodies {
-        body: translate::size(loaded.config.limits.request_body),
-        in_flight: translate::size(loaded.config.limits.request_bodies),
-        ..Bodies::default()
-    };
-    Edge::start(bound, joining, bodies, tasks).await
-}
-
-fn listen(gateway: &config::Gateway) -> Listen {
-    Listen {
-        hosts: gateway.hosts.clone(),
-        origins: gateway.origins.clone(),
-        ..Listen::new(gateway.listen)
-    }
+    Edge::start(bound, joining, options, tasks).await
 }
 
 /// Waits until the registry has heard of every server: whoever finds the mesh finds them all.

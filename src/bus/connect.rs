@@ -1,6 +1,11 @@
 //! Making a connection: where to, as whom, with which guards set in the client library.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    net::{Ipv4Addr, Ipv6Addr},
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
 
 use async_nats::{Client, ConnectOptions, Event};
 use tokio::sync::mpsc;
@@ -93,6 +98,45 @@ pub struct Tls {
     pub ca: Option<PathBuf>,
     /// Our certificate and its key, where the broker asks for one.
     pub client: Option<(PathBuf, PathBuf)>,
+    /// Whether a broker on another machine may be reached without TLS: whoever is between reads
+    /// every token.
+    pub insecure: bool,
+}
+
+impl Tls {
+    /// Whether a connection to these URLs has to be encrypted, whatever the broker says: a broker
+    /// that does not ask for TLS may be somebody between.
+    ///
+    /// # Errors
+    /// `INVALID_REQUEST` where it has to, and nobody asks for it.
+    fn is_needed(&self, urls: &[String]) -> Result<bool, Error> {
+        let asked = self.ca.is_some()
+            || self.client.is_some()
+            || urls
+                .iter()
+                .any(|url| url.starts_with("tls://") || url.starts_with("wss://"));
+        let afar = urls.iter().find(|url| !is_here(url));
+        match afar {
+            Some(url) if !asked && !self.insecure => Err(fault::in_the_clear(url)),
+            _ => Ok(asked),
+        }
+    }
+}
+
+/// Whether this URL names this machine, without asking anybody.
+fn is_here(url: &str) -> bool {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or(rest);
+    let host = authority
+        .rsplit_once('@')
+        .map_or(authority, |(_, host)| host);
+    if let Some(rest) = host.strip_prefix('[') {
+        let address = rest.split(']').next().unwrap_or_default();
+        return address.parse().is_ok_and(|at: Ipv6Addr| at.is_loopback());
+    }
+    let name = host.split(':').next().unwrap_or_default();
+    name.eq_ignore_ascii_case("localhost")
+        || name.parse().is_ok_and(|at: Ipv4Addr| at.is_loopback())
 }
 
 /// A client of the library, and what it tells of itself.
@@ -128,7 +172,8 @@ async fn library_options(
     connection: &Connection,
     events: mpsc::Sender<Event>,
 ) -> Result<ConnectOptions, Error> {
-    let mut nats = authenticated(&options.auth).await?;
+    let tls = options.tls.is_needed(&options.urls)?;
+    let mut nats = authenticated(&options.auth).await?.require_tls(tls);
     if let Some(ca) = &options.tls.ca {
         nats = nats.add_root_certificates(ca.clone());
     }
@@ -186,4 +231,56 @@ async fn authenticated(auth: &Auth) -> Result<ConnectOptions, Error> {
         }
         Auth::Nothing => ConnectOptions::new(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Kind;
+
+    #[test]
+    fn another_machine_is_reached_with_tls_or_not_at_all() {
+        let needed = |urls: &str, tls: &Tls| {
+            let urls: Vec<String> = urls.split(',').map(str::to_owned).collect();
+            tls.is_needed(&urls).map_err(|error| error.kind())
+        };
+        let none = Tls::default();
+        for here in [
+            "nats://127.0.0.1:4222",
+            "nats://127.8.9.1",
+            "localhost:4222",
+            "nats://LOCALHOST",
+            "nats://[::1]:4222",
+            "nats://u:p@127.0.0.1:4222/x",
+        ] {
+            assert_eq!(needed(here, &none), Ok(false), "{here}");
+        }
+        let refused = Err(Kind::InvalidRequest);
+        let insecure = Tls {
+            insecure: true,
+            ..Tls::default()
+        };
+        let ca = Tls {
+            ca: Some("ca.pem".into()),
+            ..Tls::default()
+        };
+        for afar in [
+            "nats://broker:4222",
+            "nats://10.0.0.1",
+            "10.0.0.1:4222",
+            "nats://[::2]:4222",
+            "nats://127.0.0.1.evil.example",
+            "nats://localhost.evil.example",
+            "nats://localhost@evil.example",
+            "nats://127.0.0.1:4222,nats://broker:4222",
+            "ws://broker",
+        ] {
+            assert_eq!(needed(afar, &none), refused, "{afar}");
+            assert_eq!(needed(afar, &insecure), Ok(false), "{afar}");
+            assert_eq!(needed(afar, &ca), Ok(true), "{afar}");
+        }
+        assert_eq!(needed("tls://broker:4222", &none), Ok(true));
+        assert_eq!(needed("tls://127.0.0.1:4222", &none), Ok(true));
+        assert_eq!(needed("nats://127.0.0.1:4222", &ca), Ok(true));
+    }
 }

@@ -4,6 +4,8 @@ use std::path::Path;
 
 use async_nats::{ConnectError, ConnectErrorKind, PublishErrorKind, client::PublishError};
 
+use tokio_rustls::rustls;
+
 use crate::{
     error::{Error, Kind, Started, case},
     name::ServerName,
@@ -21,6 +23,18 @@ pub(super) fn unreachable(urls: &[String], why: &str) -> Error {
     .case(case::BROKER_UNAVAILABLE)
 }
 
+/// A broker on another machine, and no TLS. Nothing was sent.
+pub(super) fn in_the_clear(url: &str) -> Error {
+    Error::new(
+        Kind::InvalidRequest,
+        format!(
+            "{url} is another machine, and no TLS is asked for: whoever is between would read the \
+             token. Write tls:// in place of nats://, or give `nats: {{ tls: {{ ca: FILE }} }}`; \
+             where nobody is between, say --insecure (WEFT_INSECURE=1)"
+        ),
+    )
+}
+
 /// The library could not connect.
 pub(super) fn connect(urls: &[String], error: &ConnectError) -> Error {
     match error.kind() {
@@ -32,16 +46,37 @@ pub(super) fn connect(urls: &[String], error: &ConnectError) -> Error {
                 urls.join(", ")
             ),
         ),
-        ConnectErrorKind::Tls => Error::new(
-            Kind::InternalError,
-            format!(
-                "no TLS connection to {}: {}",
-                urls.join(", "),
-                causes(error)
-            ),
-        ),
+        ConnectErrorKind::Tls => no_tls(urls, error),
+        _ if is_of_tls(error) => no_tls(urls, error),
         _ => unreachable(urls, &causes(error)),
     }
+}
+
+fn no_tls(urls: &[String], error: &ConnectError) -> Error {
+    Error::new(
+        Kind::InternalError,
+        format!(
+            "no TLS connection to {}: {}. Its authority is `nats.tls.ca`; where it asks for a \
+             certificate, that is `nats.tls.cert`",
+            urls.join(", "),
+            causes(error)
+        ),
+    )
+}
+
+/// Whether TLS is what failed: most of it reaches us as an error of the connection.
+fn is_of_tls(error: &ConnectError) -> bool {
+    let mut next = std::error::Error::source(error);
+    while let Some(cause) = next {
+        let inner = cause
+            .downcast_ref::<std::io::Error>()
+            .and_then(std::io::Error::get_ref);
+        if cause.is::<rustls::Error>() || inner.is_some_and(|inner| inner.is::<rustls::Error>()) {
+            return true;
+        }
+        next = cause.source();
+    }
+    false
 }
 
 /// The credentials file could not be read.

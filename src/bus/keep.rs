@@ -92,7 +92,7 @@ impl Link {
     /// [`Unkept`]: then each may be tried alone, in the same order and with the same id.
     pub async fn keep_together(
         &self,
-        messages: &[Message],
+        messages: &[&Message],
         within: Duration,
     ) -> Result<Kept, Unkept> {
         let line = self.line().map_err(Unkept::ForNow)?;

@@ -7,6 +7,7 @@
 mod accept;
 mod answer;
 mod desk;
+mod leave;
 
 use std::{sync::Arc, time::Duration};
 
@@ -14,11 +15,13 @@ use async_nats::{Message, Subscriber};
 use futures_util::{FutureExt as _, StreamExt as _};
 use tokio::{
     sync::watch,
-    time::{Interval, MissedTickBehavior},
+    task::unconstrained,
+    time::{Instant, Interval, MissedTickBehavior, sleep_until},
 };
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    connect::BACKLOG,
     fault,
     link::{Line, Link},
     parts::Bounds,
@@ -26,15 +29,15 @@ use super::{
 use crate::{
     call::SharedService,
     error::Error,
-    name::{Instance, ServerName, subject},
+    mcp::Extent,
+    name::{Identity, Instance, ServerName, subject},
     spawn::{Failure, Tasks},
 };
 use desk::Desk;
+use leave::{Leaving, Pace};
 
 /// A call that has not ended after this is told "accepted"; also how often the desk looks.
 const TICK: Duration = Duration::from_millis(50);
-/// How long the library may have no room for our leaving.
-const LEAVE_MAX: Duration = Duration::from_secs(1);
 /// How often a server that can't subscribe tries again.
 const REOPEN_EVERY: Duration = Duration::from_secs(1);
 
@@ -55,6 +58,8 @@ pub struct Limits {
     pub calls: usize,
     /// Bytes of their requests.
     pub bytes: usize,
+    /// How deep and how wide each of them may be.
+    pub extent: Extent,
 }
 
 impl Default for Limits {
@@ -62,6 +67,7 @@ impl Default for Limits {
         Self {
             calls: 256,
             bytes: 64 << 20,
+            extent: Extent::default(),
         }
     }
 }
@@ -152,14 +158,18 @@ pub async fn serve(
 
 /// The subscriptions of one server on one connection.
 struct Doors {
+    line: Arc<Line>,
+    who: Identity,
     requests: Subscriber,
+    pace: Pace,
+    leaving: Leaving,
     /// Whether calls may still come.
     open: bool,
     rest: Option<(Subscriber, Subscriber)>,
 }
 
 impl Doors {
-    async fn open(link: &Link, line: &Line, options: &ServeOptions) -> Result<Self, Error> {
+    async fn open(link: &Link, line: &Arc<Line>, options: &ServeOptions) -> Result<Self, Error> {
         let who = link.identity();
         let (server, instance) = (&options.server, &options.instance);
         let rest = if options.reach == Reach::Member {
@@ -175,19 +185,44 @@ impl Doors {
         // Last: a call must find an instance that can be cancelled.
         let requests = format!("{}.req.*.{server}.>", subject::ROOT);
         Ok(Self {
+            line: Arc::clone(line),
+            who: who.clone(),
+            pace: Pace::new(line.life()),
             requests: line.subscribe(who, requests, true).await?,
+            leaving: Leaving::No,
             open: true,
             rest,
         })
     }
 
-    /// Takes no new calls; what is on its way to us still comes.
-    async fn leave(&mut self) {
-        let leave = tokio::time::timeout(LEAVE_MAX, self.requests.drain());
-        if !matches!(leave.await, Ok(Ok(()))) {
-            tracing::debug!("the queue group could not be left in order");
-            self.open = false;
+    /// Leaves the queue group: what is on its way to us still comes.
+    async fn leave(&mut self, desk: &mut Desk) {
+        self.take_all(desk);
+        let before = self.leaving;
+        if self.pace.needs_fence(before) {
+            let came = self.pace.came();
+            leave::fence(&self.line, &self.who).await;
+            self.take_all(desk);
+            self.pace.fenced(came);
         }
+        self.leaving = self.pace.leave(&mut self.requests, before).await;
+    }
+
+    /// Takes what has come: only what was taken is counted.
+    fn take_all(&mut self, desk: &mut Desk) {
+        let mut next = || unconstrained(self.requests.next()).now_or_never().flatten();
+        let came = std::iter::from_fn(&mut next).take(BACKLOG);
+        let taken = came.map(|message| desk.take(message)).count();
+        self.pace.count(taken);
+    }
+
+    /// When to count anew, or to give the queue group up: the last calls do not come.
+    fn patience(&self) -> Option<Instant> {
+        self.pace.patience(self.leaving).filter(|_| self.open)
+    }
+
+    async fn give_up(&mut self) {
+        self.leaving = leave::give_up(&mut self.requests).await;
     }
 
     /// Does one thing for the calls under way, or takes those that are there.
@@ -210,13 +245,16 @@ impl Doors {
             return;
         };
         desk.take(first);
-        for _ in 1..desk::TURN_MAX {
+        let mut taken = 1;
+        while taken < desk::TURN_MAX {
             // An end is told again at the next turn.
             let Some(Some(message)) = self.requests.next().now_or_never() else {
-                return;
+                break;
             };
             desk.take(message);
+            taken += 1;
         }
+        self.pace.count(taken);
     }
 
     async fn aside(rest: &mut Option<(Subscriber, Subscriber)>) -> Side {
@@ -282,15 +320,23 @@ impl Room {
     }
 
     async fn drain(&self, desk: &mut Desk, doors: &mut Doors) {
-        doors.leave().await;
+        doors.leave(desk).await;
         let grace = *self.grace.borrow();
         let finish = async {
             let mut tick = ticks();
             while doors.open || desk.is_busy() {
-                doors.turn(desk, &mut tick).await;
+                let patience = doors.patience();
+                let until = patience.unwrap_or_else(Instant::now);
+                tokio::select! {
+                    biased;
+                    () = sleep_until(until), if patience.is_some() => doors.leave(desk).await,
+                    () = doors.turn(desk, &mut tick) => {}
+                }
             }
         };
         if tokio::time::timeout(grace, finish).await.is_err() {
+            doors.give_up().await;
+            doors.take_all(desk);
             desk.refuse_the_rest().await;
         }
         desk.flush().await;

@@ -38,6 +38,18 @@ impl Pattern {
         }
     }
 
+    /// Whether it matches whatever the other one matches.
+    #[must_use]
+    pub fn contains(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::All, _) => true,
+            (_, Self::All) => false,
+            (Self::Prefix(own), Self::Prefix(text) | Self::Exact(text)) => text.starts_with(own),
+            (Self::Exact(own), Self::Exact(text)) => own == text,
+            (Self::Exact(_), Self::Prefix(_)) => false,
+        }
+    }
+
     /// Whether it matches the text that `parts` make together. They come in parts so that a
     /// decision on the hot path allocates nothing.
     #[must_use]
@@ -150,8 +162,40 @@ impl Permission {
         })
     }
 
-    fn permits(&self, action: &str, target: &[&str]) -> bool {
+    /// Whether it permits `action` on the target that `target`'s parts make together.
+    #[must_use]
+    pub fn permits(&self, action: &str, target: &[&str]) -> bool {
         self.action.matches(&[action]) && self.target.matches(target)
+    }
+
+    /// Whether it permits whatever the other one permits.
+    #[must_use]
+    pub fn contains(&self, other: &Self) -> bool {
+        self.action.contains(&other.action) && self.target.contains(&other.target)
+    }
+
+    /// Whether it permits `action` on something whose name begins so.
+    #[must_use]
+    pub fn touches(&self, action: &str, prefix: &str) -> bool {
+        let target = match &self.target {
+            Pattern::All => true,
+            Pattern::Exact(exact) => exact.starts_with(prefix),
+            Pattern::Prefix(pattern) => {
+                pattern.starts_with(prefix) || prefix.starts_with(pattern.as_str())
+            }
+        };
+        target && self.action.matches(&[action])
+    }
+
+    /// Whether it permits `action` on everything whose name begins so.
+    #[must_use]
+    pub fn covers(&self, action: &str, prefix: &str) -> bool {
+        let target = match &self.target {
+            Pattern::All => true,
+            Pattern::Exact(_) => false,
+            Pattern::Prefix(pattern) => prefix.starts_with(pattern.as_str()),
+        };
+        target && self.action.matches(&[action])
     }
 }
 
@@ -187,19 +231,8 @@ impl Permissions {
     /// Whether it permits anything at all below `prefix` with one of these actions.
     #[must_use]
     pub fn touches(&self, actions: &[&str], prefix: &str) -> bool {
-        self.0.iter().any(|permission| {
-            let action = actions
-                .iter()
-                .any(|action| permission.action.matches(&[action]));
-            let target = match &permission.target {
-                Pattern::All => true,
-                Pattern::Exact(exact) => exact.starts_with(prefix),
-                Pattern::Prefix(pattern) => {
-                    pattern.starts_with(prefix) || prefix.starts_with(pattern.as_str())
-                }
-            };
-            action && target
-        })
+        let touched = |one: &Permission| actions.iter().any(|action| one.touches(action, prefix));
+        self.0.iter().any(touched)
     }
 
     /// The permissions one by one.
@@ -211,6 +244,12 @@ impl Permissions {
     #[must_use]
     pub fn to_strings(&self) -> Vec<String> {
         self.0.iter().map(ToString::to_string).collect()
+    }
+}
+
+impl FromIterator<Permission> for Permissions {
+    fn from_iter<I: IntoIterator<Item = Permission>>(all: I) -> Self {
+        Self(all.into_iter().collect())
     }
 }
 

@@ -72,9 +72,11 @@ pub(crate) struct Verdict {
     jti: String,
     /// Whether it permits it.
     allowed: bool,
-    /// The permission that decided.
+    /// The permission of the token that permits it, where no grant decides.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     decided_by: Option<String>,
+    /// Why, in words: what an adapter decides. A condition on arguments is taken as if it held.
+    reason: String,
     /// The subject that it would be published to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     subject: Option<String>,
@@ -143,7 +145,7 @@ impl Checked {
                 Some(false) => "denies it",
                 None => "",
             };
-            let by = token.decided_by.as_deref().unwrap_or_default();
+            let by = token.decided_by.as_deref().unwrap_or(&token.reason);
             table.row([
                 Cell::from(token.jti.as_str()),
                 allowed,
@@ -163,8 +165,9 @@ mod tests {
     fn the_decision_is_told_with_its_reason() {
         let checked: Checked = serde_json::from_value(json!({
             "who": "alice", "permission": "call:tools/time/x", "allowed": true, "tokens": [
-                {"jti": "1", "allowed": true, "decidedBy": "call:tools/*", "brokerAllows": true},
-                {"jti": "2", "allowed": false},
+                {"jti": "1", "allowed": true, "decidedBy": "call:tools/*", "brokerAllows": true,
+                 "reason": "permitted by the token"},
+                {"jti": "2", "allowed": false, "reason": "denied by the grant 0197"},
             ],
         }))
         .expect("the shape");
@@ -173,9 +176,9 @@ mod tests {
             "alice: call:tools/time/x is permitted"
         );
         insta::assert_snapshot!(checked.table().render(false), @r"
-        TOKEN  PERMITTED  BY            BROKER
-        1      yes        call:tools/*  lets it pass
-        2      no
+        TOKEN  PERMITTED  BY                        BROKER
+        1      yes        call:tools/*              lets it pass
+        2      no         denied by the grant 0197
         ");
     }
 

@@ -6,8 +6,8 @@ use clap::{Args, Parser, Subcommand};
 
 use super::{
     access, adapter, bench, call, completions, config, conformance, connect, control, describe,
-    dlq, doctor, down, events, gateway, health, mcp, output::Format, schema, servers, token, tools,
-    up, version,
+    dlq, doctor, down, events, gateway, grant, health, keys, mcp, output::Format, resources,
+    schema, servers, token, tools, up, version,
 };
 
 const EXAMPLES: &str = "\
@@ -48,6 +48,9 @@ pub(crate) struct Globals {
     /// URL of the NATS server, several with commas [env: WEFT_NATS_URL]
     #[arg(long, global = true, value_name = "URL")]
     pub(crate) nats: Option<String>,
+    /// Reach and be reached beyond this machine without TLS [env: WEFT_INSECURE]
+    #[arg(long, global = true)]
+    pub(crate) insecure: bool,
     /// Form of the data on standard output
     #[arg(
         short,
@@ -99,9 +102,18 @@ pub(crate) enum Command {
     /// Show, deliver again and drop events that a subscriber gave up
     #[command(alias = "dlqs")]
     Dlq(dlq::Args),
+    /// List, read, register and remove resources
+    #[command(alias = "resource")]
+    Resources(resources::Args),
     /// Issue, revoke, list and inspect tokens
     #[command(alias = "tokens")]
     Token(token::Args),
+    /// Permit or deny something at run time, beside what tokens say
+    #[command(alias = "grants")]
+    Grant(grant::Args),
+    /// List, replace and revoke the keys that sign tokens
+    #[command(alias = "key")]
+    Keys(keys::Args),
     /// Ask who may do what
     #[command(alias = "accesses")]
     Access(access::Args),

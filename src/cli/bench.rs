@@ -51,7 +51,7 @@ struct Call {
 #[derive(clap::Args)]
 #[command(
     before_help = EXAMPLES,
-    after_help = "Beside bare JetStream on the same broker, which writes to the disk before it acknowledges. The JSON\nhas `ratios` {publish, lone, replay}, and what the broker says of its disk. Release builds only."
+    after_help = "Beside bare JetStream on the same broker, which writes to the disk before it acknowledges. The JSON\nhas `ratios` {publish, lone, loneByHand, replay}, and what the broker says of its disk. Release builds only."
 )]
 struct Events {
     /// Rounds; each measures both sides
@@ -129,6 +129,12 @@ fn events(report: &bench::events::Report, to: &mut Invocation) -> Result<Exit, F
         ratio(&report.ratios.lone),
     ]);
     table.row([
+        "  beside it by hand".to_owned(),
+        String::new(),
+        format!("{:.0} us", report.by_hand_lone_p50_us),
+        ratio(&report.ratios.lone_by_hand),
+    ]);
+    table.row([
         "read again".to_owned(),
         rate(report.replay_rate),
         format!("{} ({})", rate(report.bare_replay_rate), report.bare_replay),
@@ -148,7 +154,8 @@ fn events(report: &bench::events::Report, to: &mut Invocation) -> Result<Exit, F
     };
     to.printer.say(format!(
         "the broker writes to its disk {durability}; {} events acknowledged, {} stored",
-        report.acknowledged, report.stored
+        report.acknowledged + report.by_hand_acknowledged,
+        report.stored
     ));
     Ok(Exit::Ok)
 }

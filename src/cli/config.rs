@@ -75,6 +75,7 @@ impl Files {
                 nats_url: to.globals.nats.clone(),
                 nats_server: None,
                 data: to.globals.data.clone(),
+                insecure: to.globals.insecure,
                 ..Overrides::default()
             },
             env: to.env.clone(),

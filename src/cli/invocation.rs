@@ -33,6 +33,7 @@ impl Invocation {
         Flags {
             data: self.globals.data.clone(),
             nats: self.globals.nats.clone(),
+            insecure: self.globals.insecure,
         }
     }
 

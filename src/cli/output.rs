@@ -137,6 +137,18 @@ impl Printer {
         Ok(self.out.to.flush()?)
     }
 
+    /// A part of a content that somebody else wrote: byte by byte, but for what steers a terminal.
+    pub(crate) fn content(&mut self, part: &[u8]) -> Result<(), Failure> {
+        self.wipe();
+        if self.out.terminal {
+            let shown = harmless(&String::from_utf8_lossy(part));
+            self.out.to.write_all(shown.as_bytes())?;
+        } else {
+            self.out.to.write_all(part)?;
+        }
+        Ok(self.out.to.flush()?)
+    }
+
     /// A table.
     pub(crate) fn table(&mut self, table: &Table) -> Result<(), Failure> {
         let text = table.render(self.out.colour);

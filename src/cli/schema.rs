@@ -14,10 +14,11 @@ use super::{
     access, connect, describe, doctor, events,
     exit::Exit,
     failure::{ErrorObject, Failure},
-    health,
+    grant, health,
     invocation::Invocation,
+    keys,
     output::table::Table,
-    servers, token, tools, version,
+    resources, servers, token, tools, version,
 };
 
 const EXAMPLES: &str = "\
@@ -123,7 +124,20 @@ fn all() -> BTreeMap<String, Value> {
     );
     add("output/events-tail", of::<events::line::Line>());
     add("output/health", of::<health::Health>());
+    add("output/resources-list", of::<Vec<resources::Listed>>());
+    add("output/resources-read", of::<resources::Got>());
+    add(
+        "output/resources-register",
+        of::<weftbus::resource::Resource>(),
+    );
+    add("output/resources-remove", of::<resources::Removed>());
     add("output/servers", of::<Vec<servers::Server>>());
+    add("output/grant-add", of::<grant::Kept>());
+    add("output/grant-list", of::<Vec<grant::Kept>>());
+    add("output/grant-remove", of::<grant::Kept>());
+    add("output/keys-list", of::<Vec<keys::Key>>());
+    add("output/keys-revoke", of::<Vec<keys::Key>>());
+    add("output/keys-rotate", of::<Vec<keys::Key>>());
     add("output/token-inspect", of::<token::About>());
     add("output/token-issue", of::<token::Issued>());
     add("output/token-list", of::<Vec<token::About>>());

@@ -34,7 +34,8 @@ EXAMPLES
 
 const AFTER: &str = "\
 A server that does not start is a line in red, never a dead mesh. State is kept in the data folder
-across runs. Ctrl-C or `weft down` ends all, children included. Everything binds loopback.";
+across runs. Ctrl-C or `weft down` ends all, children included. Everything binds loopback; beyond it
+TLS is needed (`gateway: { tls: … }`), or --insecure.";
 
 /// Where `make` puts nats-server, below the project's folder.
 const TOOLS: &str = ".tools/nats";
@@ -51,9 +52,6 @@ pub(super) struct Args {
     /// Where MCP clients find the mesh; port 0 takes a free one [env: WEFT_LISTEN] [default: 127.0.0.1:7420]
     #[arg(long, value_name = "ADDR")]
     listen: Option<SocketAddr>,
-    /// Listen beyond this machine without TLS
-    #[arg(long)]
-    insecure: bool,
     /// Keep nothing: the state lies in a folder of its own that is removed in the end
     #[arg(long, conflicts_with = "data")]
     ephemeral: bool,
@@ -67,7 +65,6 @@ pub(super) async fn run(args: &Args, to: &mut Invocation) -> Result<Exit, Failur
         nats_server: args.nats_server.clone(),
         ephemeral: args.ephemeral,
         listen: args.listen,
-        insecure: args.insecure,
         gateway: true,
     };
     let options = options(&args.files, started, to)?;
@@ -97,8 +94,6 @@ pub(super) struct Started {
     pub(super) ephemeral: bool,
     /// Where the gateway listens.
     pub(super) listen: Option<SocketAddr>,
-    /// Whether it may be heard from afar without TLS.
-    pub(super) insecure: bool,
     /// Whether there is one.
     pub(super) gateway: bool,
 }
@@ -112,7 +107,6 @@ pub(super) fn options(
     let mut sources = files.sources(to);
     sources.overrides.nats_server = started.nats_server;
     sources.overrides.listen = started.listen;
-    sources.overrides.insecure = started.insecure;
     if started.ephemeral {
         let name = format!("weft-{}", std::process::id());
         sources.overrides.data = Some(std::env::temp_dir().join(name));
@@ -201,6 +195,9 @@ impl From<StartError> for Failure {
     }
 }
 
+/// What is said of a gateway that other machines reach without TLS.
+pub(super) const CLEAR: &str = "without TLS: whoever is between reads every token";
+
 fn banner(up: &Up, colour: bool) -> String {
     let broker = match up.broker() {
         BrokerKind::Managed { version, pid } => {
@@ -217,6 +214,7 @@ fn banner(up: &Up, colour: bool) -> String {
     let title = format!("weft {}", env!("CARGO_PKG_VERSION"));
     let head = paint(&title, Tone::Bold, colour);
     let mcp = match up.gateway_url() {
+        Some(url) if up.is_in_the_clear() => format!("  mcp     {url} ({CLEAR})\n"),
         Some(url) => format!("  mcp     {url}\n"),
         None => String::new(),
     };

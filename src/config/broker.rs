@@ -71,6 +71,8 @@ pub struct Tls {
     pub cert: Option<PathBuf>,
     /// Key of the own certificate.
     pub key: Option<PathBuf>,
+    /// Whether a server on another machine may be reached without TLS.
+    pub insecure: bool,
 }
 
 /// What one place says about an existing server.
@@ -120,6 +122,7 @@ impl Layer {
                 ca: self.tls.ca.or(below.tls.ca),
                 cert: self.tls.cert.or(below.tls.cert),
                 key: self.tls.key.or(below.tls.key),
+                insecure: self.tls.insecure || below.tls.insecure,
             },
         }
     }

@@ -20,6 +20,8 @@ use crate::config::{
 pub(crate) struct Question<'a> {
     pub(crate) env: &'a Env,
     pub(crate) overrides: &'a Overrides,
+    /// Whether flags or environment let a server on another machine be reached without TLS.
+    pub(crate) insecure: bool,
     /// The `nats` block, its file, and that file's path.
     pub(crate) file: Option<(&'a Node, &'a Source)>,
 }
@@ -43,10 +45,11 @@ impl Question<'_> {
         }
         let (file, file_server) = self.file(problems, warnings);
         let (environment, variable) = self.environment(problems, warnings);
-        let flag = url
+        let mut flag = url
             .as_deref()
             .map(|url| told(Layer::at(url), "--nats", problems))
             .unwrap_or_default();
+        flag.tls.insecure = self.insecure;
         let origin = if !flag.urls.is_empty() {
             Origin::Flag("--nats")
         } else if let Some(variable) = variable {
@@ -165,6 +168,7 @@ impl Block<'_> {
                 ca: self.path(nats.tls.ca.as_deref()),
                 cert: self.path(nats.tls.cert.as_deref()),
                 key: self.path(nats.tls.key.as_deref()),
+                insecure: nats.insecure,
             },
             ..Layer::default()
         };

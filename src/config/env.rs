@@ -17,6 +17,8 @@ pub const WEFT_TOKEN_FILE: &str = "WEFT_TOKEN_FILE";
 pub const WEFT_LOG: &str = "WEFT_LOG";
 /// Where the gateway listens: `127.0.0.1:7420`.
 pub const WEFT_LISTEN: &str = "WEFT_LISTEN";
+/// `1` or `true`: reach and be reached beyond this machine without TLS, as with `--insecure`.
+pub const WEFT_INSECURE: &str = "WEFT_INSECURE";
 /// The configuration file, where `-c` is not given. Default: `weft.yaml`, where there is one.
 pub const WEFT_CONFIG: &str = "WEFT_CONFIG";
 /// Set to anything but nothing: no colour. <https://no-color.org>
@@ -35,6 +37,20 @@ pub const XDG_CONFIG_HOME: &str = "XDG_CONFIG_HOME";
 pub const HOME: &str = "HOME";
 /// Where commands are looked for.
 pub const PATH: &str = "PATH";
+
+/// Variables by which a loader runs foreign code in a program before its own: lists of servers are
+/// passed around, and nobody looks for a program in a variable.
+const LOADED_FIRST: [&str; 3] = ["LD_PRELOAD", "LD_AUDIT", "DYLD_INSERT_LIBRARIES"];
+
+/// Why a server is not given this variable.
+pub(crate) fn wrong(name: &str) -> Option<&'static str> {
+    if name.is_empty() || name.contains(['=', '\0']) {
+        return Some("is no variable name");
+    }
+    LOADED_FIRST.contains(&name).then_some(
+        "runs other code than the command in its process: start a script that sets it, if it is meant",
+    )
+}
 
 /// Bytes of a file with a secret in it at most.
 pub(crate) const SECRET_MAX: u64 = 64 * 1024;

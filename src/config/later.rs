@@ -23,7 +23,6 @@ const PLANNED: &[(&str, &str, &str)] = &[
     ("Policy", "cache", "cached results"),
     ("Policy", "batch", "calls in batches"),
     ("Policy", "pool", "pools of upstream connections"),
-    ("Gateway", "tls", "TLS at the gateway"),
 ];
 
 /// What a key of a later version will do, where it is one.

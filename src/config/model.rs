@@ -1,7 +1,7 @@
 //! What a configuration file may say. Names, defaults and doc comments here are the schema
 //! `schemas/config.json`.
 
-use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf};
+use std::{collections::BTreeMap, path::PathBuf};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -9,7 +9,11 @@ use serde::{Deserialize, Serialize};
 use crate::{
     adapter::streamable::Headers,
     config::{
+        env,
+        gateway::Gateway,
+        limits::{Limits, ServerLimits, Wrong},
         problem::{Problem, Problems},
+        resource::Resources,
         secret::{Address, SecretSource, Setting},
         source::Source,
         tree::Node,
@@ -39,6 +43,8 @@ pub struct Config {
     pub gateway: Gateway,
     /// Domains of events beyond Weft's own, and the JSON Schemas of their types.
     pub events: Declared,
+    /// Resources that the mesh keeps for its members.
+    pub resources: Resources,
 }
 
 /// Any mapping will do: what is in it is another program's matter.
@@ -82,6 +88,9 @@ pub struct Server {
     /// Which of its calls are told as events.
     #[serde(skip_serializing_if = "ServerEvents::is_empty")]
     pub events: ServerEvents,
+    /// How often and how much each caller may call it.
+    #[serde(skip_serializing_if = "ServerLimits::is_empty")]
+    pub limits: ServerLimits,
     /// `false`: the server is kept in the file and not started.
     pub enabled: bool,
 }
@@ -98,6 +107,7 @@ impl Default for Server {
             timeout: None,
             validate: Validate::Server,
             events: ServerEvents::default(),
+            limits: ServerLimits::default(),
             enabled: true,
         }
     }
@@ -178,6 +188,9 @@ pub struct Nats {
     /// TLS files.
     #[serde(skip_serializing_if = "TlsFiles::is_empty")]
     pub tls: TlsFiles,
+    /// Reach a server on another machine without TLS: whoever is between reads every token.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub insecure: bool,
     /// Path of the `nats-server` that Weft starts, where it is not to look for one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub server: Option<PathBuf>,
@@ -228,70 +241,15 @@ impl Default for Policy {
     }
 }
 
-/// How much is taken in. What goes beyond is refused with the name of its limit.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
-pub struct Limits {
-    /// The longest line that a server may write, 64KiB to 1GiB.
-    pub line: Size,
-    /// The largest result of a call, 64KiB to 1GiB.
-    pub result: Size,
-    /// Calls that a server works on at once, 1 to 65536.
-    pub in_flight: u32,
-    /// Bytes of calls that wait for a server, 64KiB to 1GiB.
-    pub waiting: Size,
-    /// How large the body of one request at the gateway may be.
-    pub request_body: Size,
-    /// How large all of them under way may be together.
-    pub request_bodies: Size,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            line: Size::mib(64),
-            result: Size::mib(64),
-            in_flight: 256,
-            waiting: Size::mib(64),
-            request_body: Size::mib(4),
-            request_bodies: Size::mib(256),
-        }
-    }
-}
-
-/// The endpoint for MCP clients: `http://LISTEN/mcp`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct Gateway {
-    /// Where it listens; port 0 takes a free one.
-    pub listen: SocketAddr,
-    /// Names that a request may be for, beside those of `listen`: `mesh.example`, or with a port.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub hosts: Vec<String>,
-    /// Pages that may call, beside those of the same host: `https://app.example`.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub origins: Vec<String>,
-    /// Listen beyond this machine without TLS: whoever is between reads every token.
-    pub insecure: bool,
-}
-
-impl Default for Gateway {
-    fn default() -> Self {
-        Self {
-            listen: SocketAddr::from(([127, 0, 0, 1], 7420)),
-            hosts: Vec::new(),
-            origins: Vec::new(),
-            insecure: false,
-        }
-    }
-}
-
 const TIMEOUT: (Period, Period) = (Period::from_millis(10), Period::from_secs(24 * 3600));
 const SIZE: (Size, Size) = (Size::new(64 * 1024), Size::mib(1024));
 const SIZES: (Size, Size) = (Size::mib(1), Size::mib(64 * 1024));
 /// Patterns of tools in one list.
 const PATTERNS_MAX: usize = 64;
 const IN_FLIGHT: (u32, u32) = (1, 65_536);
+/// No deeper than our own reader of JSON goes.
+const DEPTH: (u32, u32) = (8, 120);
+const KEYS: (u32, u32) = (100, 10_000_000);
 
 impl Config {
     /// Tells every value that is outside of its bounds.
@@ -312,6 +270,13 @@ impl Config {
             self.limits.request_bodies,
             SIZES,
         );
+        bounds.hold(&["limits", "depth"], self.limits.depth, DEPTH);
+        bounds.hold(&["limits", "keys"], self.limits.keys, KEYS);
+        if let Some(node) = tree.find(&["limits"]) {
+            let found = rules(self.limits.wrong(), (node, "limits"), source);
+            let tell = |problem| bounds.problems.push(problem);
+            found.into_iter().for_each(tell);
+        }
     }
 }
 
@@ -344,9 +309,9 @@ impl Server {
             _ => {}
         }
         for name in self.env.keys() {
-            if name.is_empty() || name.contains(['=', '\0']) {
+            if let Some(why) = env::wrong(name) {
                 let name = name.escape_debug();
-                tell("env", format!("`{path}.env`: `{name}` is no variable name"));
+                tell("env", format!("`{path}.env`: `{name}` {why}"));
             }
         }
         if let Some(timeout) = self.timeout
@@ -362,6 +327,10 @@ impl Server {
             let what = format!("`{path}.events.tasks`: {wrong}");
             found.push(Problem::new(source, &at.at, what));
         }
+        if let Some(node) = node.find(&["limits"]) {
+            let path = format!("{path}.limits");
+            found.extend(rules(self.limits.wrong(), (node, &path), source));
+        }
         for name in self.headers.keys() {
             if let Err(error) = Headers::check(name) {
                 let at = node.find(&["headers", name]).unwrap_or(node);
@@ -371,6 +340,17 @@ impl Server {
         }
         found
     }
+}
+
+/// What is wrong with rules below a node, told where it stands.
+fn rules(wrong: Vec<Wrong>, (node, path): (&Node, &str), source: &Source) -> Vec<Problem> {
+    let tell = |(keys, why): Wrong| {
+        let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+        let at = node.find(&keys).unwrap_or(node);
+        let name = keys.join(".");
+        Problem::new(source, &at.at, format!("`{path}.{name}`: {why}"))
+    };
+    wrong.into_iter().map(tell).collect()
 }
 
 struct Bounds<'a> {

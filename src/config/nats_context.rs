@@ -70,6 +70,7 @@ pub(crate) fn read(name: &str, env: &Env, warnings: &mut Vec<Warning>) -> Result
             ca: path_of(&tree, "ca", env),
             cert: path_of(&tree, "cert", env),
             key: path_of(&tree, "key", env),
+            insecure: false,
         },
         ..Layer::default()
     };

@@ -14,6 +14,7 @@ use crate::{
         decode::decode,
         env::{Env, HOME, SECRET_MAX},
         expand::expand_all,
+        limits::ServerLimits,
         model::{Server, Validate},
         problem::{Place, Problem, Problems},
         secret::{Secret, Setting},
@@ -46,6 +47,8 @@ pub struct Launch {
     pub validate: Validate,
     /// Tools whose calls are told as tasks: patterns.
     pub tasks: Vec<String>,
+    /// How often and how much each caller may call it.
+    pub limits: ServerLimits,
 }
 
 /// Where a server is.
@@ -155,7 +158,7 @@ impl Found<'_> {
             server.timeout.map_or(timeout, |period| period.duration()),
             server.validate,
         );
-        let tasks = server.events.tasks.clone();
+        let (tasks, limits) = (server.events.tasks.clone(), server.limits.clone());
         let target = match &server.url {
             Some(url) => Target::Remote(self.remote(url.reveal(), &server.headers, env)?),
             None => Target::Process(self.process(server, env)?),
@@ -165,6 +168,7 @@ impl Found<'_> {
             timeout,
             validate,
             tasks,
+            limits,
         })
     }
 

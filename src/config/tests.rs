@@ -1,5 +1,7 @@
 //! Whole files: what is refused and in which words, what is taken and what becomes of it.
 
+mod issuers;
+mod limits;
 mod nats;
 mod refused;
 mod taken;

@@ -16,13 +16,14 @@ use super::{
     broker_jwt,
     connect::{Listener, Wire},
     durables::Durables,
+    grants::Grants,
     keys::Secrets,
     roles,
     tokens::Tokens,
 };
 use crate::{
     access::{Claims, Role, now, now_ms},
-    call::Permissions,
+    call::{Permissions, Principal},
     error::{Error, Kind},
     spawn::{Failure, Tasks},
 };
@@ -49,6 +50,7 @@ const REFUSED: &str = "not admitted";
 pub(super) struct Callout {
     pub(super) secrets: Arc<Secrets>,
     pub(super) tokens: Tokens,
+    pub(super) grants: Grants,
     pub(super) durables: Durables,
     pub(super) wire: Wire,
 }
@@ -144,10 +146,14 @@ impl Callout {
         let began = now_ms();
         let claims = self.tokens.admit(&question.token).await?;
         let refused = |why: String| Error::new(Kind::AccessDenied, why);
-        let mut lists = roles::lists(&claims).map_err(|refusal| refused(refusal.to_string()))?;
+        let rules = self.grants.table().borrow().rules().clone();
+        let mut lists =
+            roles::lists(&claims, &rules).map_err(|refusal| refused(refusal.to_string()))?;
         let may =
             Permissions::parse(&claims.permissions).map_err(|error| refused(error.to_string()))?;
-        lists.durables(self.durables.of(&claims.sub, &may));
+        let who = Principal::new(claims.sub.clone(), may);
+        who.grants.set(rules);
+        lists.durables(self.durables.of(&who));
         if lists.widened {
             tracing::warn!(
                 identity = %claims.sub,
@@ -188,7 +194,7 @@ fn user(claims: &Claims, lists: &roles::Lists, key: &str) -> Value {
             "subs": subscriptions,
             "data": -1,
             "payload": -1,
-            "pub": {"allow": lists.publish},
+            "pub": {"allow": lists.publish, "deny": lists.denied},
             "sub": {"allow": lists.subscribe},
         },
     })

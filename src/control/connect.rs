@@ -6,8 +6,14 @@
 
 use std::time::Duration;
 
-use async_nats::{Client, Message, Subscriber};
+use async_nats::{
+    Client, HeaderMap, Message, Subscriber,
+    jetstream::{self, stream::Stream},
+};
+use bytes::Bytes;
 use futures_util::StreamExt as _;
+use serde::Deserialize;
+use serde_json::Value;
 use tokio::{
     sync::watch,
     time::{Instant, timeout},
@@ -49,7 +55,14 @@ impl Wire {
             match connect(to).await {
                 Ok(client) => break client,
                 // Who is refused is refused the next time too.
-                Err(error) if error.kind() == Kind::AuthenticationFailed => return Err(error),
+                Err(error)
+                    if matches!(
+                        error.kind(),
+                        Kind::AuthenticationFailed | Kind::InvalidRequest
+                    ) =>
+                {
+                    return Err(error);
+                }
                 Err(error) if Instant::now() + RETRY_EVERY >= deadline => return Err(error),
                 Err(_) => tokio::time::sleep(RETRY_EVERY).await,
             }
@@ -86,6 +99,49 @@ impl Wire {
             // Nobody keeps it any more: the control plane stops.
             std::future::pending().await
         }
+    }
+
+    /// A stream, as it is now.
+    pub(super) async fn stream(&self, name: &str) -> Result<Stream, Error> {
+        let failed = || {
+            unavailable(&format!(
+                "the stream {name} is not there, or does not answer"
+            ))
+        };
+        let mut context = jetstream::new(self.client());
+        context.set_timeout(REQUEST_MAX);
+        let asked = timeout(REQUEST_MAX, context.get_stream(name)).await;
+        asked
+            .map_err(|_| failed())?
+            .map_err(|error| failed().source(error))
+    }
+
+    /// Publishes, and waits until a stream has stored it.
+    pub(super) async fn keep(
+        &self,
+        to: String,
+        headers: HeaderMap,
+        body: Bytes,
+    ) -> Result<(), Error> {
+        #[derive(Deserialize)]
+        struct Answer {
+            #[serde(default)]
+            stream: String,
+            error: Option<Value>,
+        }
+        let client = self.client();
+        let asked = timeout(REQUEST_MAX, client.request_with_headers(to, headers, body)).await;
+        let silent = || unavailable("the stream did not acknowledge it");
+        let answer = asked.map_err(|_| silent())?;
+        let answer = answer.map_err(|error| silent().source(error))?;
+        let answer: Answer =
+            serde_json::from_slice(&answer.payload).map_err(|error| silent().source(error))?;
+        let Some(error) = answer.error else {
+            return Ok(());
+        };
+        let said = error["description"].as_str().unwrap_or_default();
+        let stream = answer.stream;
+        Err(unavailable(&format!("{stream} did not store it: {said}")))
     }
 
     /// Publishes, with a deadline: the library waits without one when its queue is full.

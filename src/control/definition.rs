@@ -20,9 +20,12 @@ use crate::{
 const CREATE_MAX: Duration = Duration::from_secs(10);
 
 /// The definitions there are.
-const DEFINITIONS: [&str; 10] = [
+const DEFINITIONS: [&str; 13] = [
+    include_str!("../../nats/streams/KV_WEFT_GRANTS.json"),
     include_str!("../../nats/streams/KV_WEFT_TOKENS.json"),
     include_str!("../../nats/streams/KV_WEFT_SERVERS.json"),
+    include_str!("../../nats/streams/KV_WEFT_RESOURCES.json"),
+    include_str!("../../nats/streams/WEFT_RESOURCE_PARTS.json"),
     include_str!("../../nats/streams/WEFT_TASKS.json"),
     include_str!("../../nats/streams/WEFT_RESEARCH.json"),
     include_str!("../../nats/streams/WEFT_SWARM.json"),
@@ -43,6 +46,11 @@ pub(super) fn bucket(name: &str, replicas: usize) -> Config {
 /// The definitions of the streams that go with durable subscriptions.
 pub(super) fn of_durables(replicas: usize) -> [Config; 2] {
     [store::LETTERS, store::REPLAYS].map(|name| read(name, replicas))
+}
+
+/// The definition of the stream of resources' contents.
+pub(super) fn of_resource_parts(replicas: usize) -> Config {
+    read(store::RESOURCE_PARTS, replicas)
 }
 
 /// The definitions of all event streams, those of these declared domains among them.
@@ -178,7 +186,12 @@ mod tests {
 
     #[test]
     fn every_bucket_is_bounded_and_never_read_stale() {
-        for name in [store::TOKENS, store::SERVERS] {
+        for name in [
+            store::TOKENS,
+            store::GRANTS,
+            store::SERVERS,
+            store::RESOURCES,
+        ] {
             let config = bucket(name, 3);
             assert_eq!(config.subjects, [format!("$KV.{name}.>")]);
             assert!(config.max_bytes > 0 && config.max_messages > 0 && config.max_message_size > 0);

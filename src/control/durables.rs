@@ -15,7 +15,6 @@ use std::{
 use async_nats::jetstream::{
     self,
     consumer::{self, DeliverPolicy, pull},
-    stream::Stream,
 };
 use futures_util::TryStreamExt as _;
 use tokio::time::timeout;
@@ -27,7 +26,7 @@ use super::{
     tokens::invalid,
 };
 use crate::{
-    call::Permissions,
+    call::Principal,
     error::{Error, Kind},
     event::{
         ConsumerEntry, ConsumerOpen, ConsumerOpened, DURABLES_MAX, DurableName, Event,
@@ -107,10 +106,11 @@ impl Durables {
     }
 
     /// The streams and consumers that this identity may pull from.
-    pub(super) fn of(&self, who: &Identity, may: &Permissions) -> Vec<(String, String)> {
+    pub(super) fn of(&self, who: &Principal) -> Vec<(String, String)> {
         let known = self.known();
         let own = known.iter().filter(|(_, durable)| {
-            durable.identity == *who && durable.about.wish.permitted(may).is_ok()
+            let wish = &durable.about.wish;
+            durable.identity == who.identity && wish.permitted("subscribe", who).is_ok()
         });
         own.flat_map(|(consumer, durable)| {
             let streams = durable.streams.iter();
@@ -216,7 +216,7 @@ impl Durables {
         let failed = |what: &str| unavailable(&format!("the stream {stream} {what}"));
         let refused = || failed("takes no durable subscriber");
         let make = async {
-            let stream = self.stream(stream).await?;
+            let stream = self.wire.stream(stream).await?;
             match stream.get_consumer::<pull::Config>(name).await {
                 Ok(there) => {
                     let there = &there.cached_info().config;
@@ -289,7 +289,7 @@ impl Durables {
         consumer: &str,
     ) -> Result<Option<consumer::Info>, Error> {
         let asked = async {
-            let stream = self.stream(stream).await?;
+            let stream = self.wire.stream(stream).await?;
             Ok::<_, Error>(stream.consumer_info(consumer).await.ok())
         };
         timeout(REQUEST_MAX, asked)
@@ -297,18 +297,10 @@ impl Durables {
             .map_err(|_| unavailable(&format!("the stream {stream} does not answer")))?
     }
 
-    async fn stream(&self, name: &str) -> Result<Stream, Error> {
-        let mut context = jetstream::new(self.wire.client());
-        context.set_timeout(REQUEST_MAX);
-        let stream = context.get_stream(name).await;
-        stream
-            .map_err(|error| unavailable(&format!("the stream {name} is not there")).source(error))
-    }
-
     async fn read(&self, stream: &str) -> Result<(), Error> {
         let failed = || unavailable(&format!("the stream {stream} does not list its consumers"));
         let list = async {
-            let opened = self.stream(stream).await?;
+            let opened = self.wire.stream(stream).await?;
             opened
                 .consumers()
                 .try_collect::<Vec<_>>()

@@ -4,7 +4,7 @@
 use super::{connect::Wire, definition, life::Voice};
 use crate::{
     error::Error,
-    event::{Declared, Domain, EventKey, STREAMS, Types},
+    event::{Declared, EventKey, Types, streams_with},
     name::{Identity, ServerName},
 };
 
@@ -50,20 +50,22 @@ impl Events {
 
     /// The streams that keep events.
     pub(super) fn streams(&self) -> Vec<String> {
-        let own = STREAMS.iter().map(|(name, _)| (*name).to_owned());
-        own.chain(self.declared.domains.iter().map(Domain::stream))
-            .collect()
+        streams_with(&self.declared.domains)
     }
 
     /// What the control plane's own events are told with.
     pub(super) fn voice(&self, wire: &Wire) -> Voice {
         let source = ServerName::weft().identity();
-        let key = EventKey::read(&self.key(&source));
         Voice {
             wire: wire.clone(),
-            key: key.expect("a secret that was derived is one"),
+            key: self.event_key(&source),
             source,
         }
+    }
+
+    /// With what this identity's ids are made.
+    pub(super) fn event_key(&self, who: &Identity) -> EventKey {
+        EventKey::read(&self.key(who)).expect("a secret that was derived is one")
     }
 
     /// The secret under whose ids this identity publishes.

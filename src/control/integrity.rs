@@ -8,13 +8,10 @@
 
 use std::{collections::BTreeMap, sync::atomic::Ordering, time::Duration};
 
-use async_nats::jetstream::{self, stream::State};
-use tokio::time::{Instant, sleep, timeout};
+use async_nats::jetstream::stream::State;
+use tokio::time::{Instant, sleep};
 
-use super::{
-    connect::{REQUEST_MAX, unavailable},
-    life::Voice,
-};
+use super::life::{Voice, again};
 use crate::{
     error::Error,
     event::{
@@ -157,18 +154,16 @@ async fn tell(voice: &Voice, stream: &str, found: Vec<Damage>) {
             error: Some(error),
         };
         let event = Event::of(&check).expect("these are texts, which are JSON");
-        if let Err(error) = voice.publish(event.with_id(damage.id(stream))).await {
+        let event = event.with_id(damage.id(stream));
+        let until = Instant::now() + EVERY;
+        if let Err(error) = again(until, || voice.publish(event.clone())).await {
             tracing::warn!(stream, %error, "damage was not told as an event");
         }
     }
 }
 
 async fn ask(voice: &Voice, stream: &str) -> Result<Said, Error> {
-    let mut context = jetstream::new(voice.wire.client());
-    context.set_timeout(REQUEST_MAX);
-    let asked = timeout(REQUEST_MAX, context.get_stream(stream)).await;
-    let asked = asked.map_err(|_| unavailable("the stream says nothing"))?;
-    let there = asked.map_err(|error| unavailable("the stream is not there").source(error))?;
+    let there = voice.wire.stream(stream).await?;
     let info = there.cached_info();
     let State {
         first_sequence: first,

@@ -1,12 +1,19 @@
 //! The control plane's own secrets: one file, readable by its owner alone.
 
-use std::{fmt, fs, io, os::unix::fs::PermissionsExt as _, path::Path};
+use std::{
+    fmt, fs, io,
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+};
 
 use nkeys::{KeyPair, KeyPairType, XKey};
 use serde::{Deserialize, Serialize};
 
 use super::file::write_private;
-use crate::access::SigningKey;
+use crate::access::{
+    KeySet, Ring, SigningKey, now,
+    ring::{Former, Next},
+};
 
 /// The file in the data folder.
 pub const FILE: &str = "control.json";
@@ -14,7 +21,11 @@ pub const FILE: &str = "control.json";
 /// Everything that the control plane signs with and logs in with.
 pub struct Secrets {
     /// Signs tokens and snapshots.
-    pub(super) signing: SigningKey,
+    pub(super) ring: Ring,
+    /// What the secrets of the ids of events are made from; it stays as keys come and go.
+    pub(super) event_seed: String,
+    /// The file; none where they are in memory alone.
+    pub(super) path: Option<PathBuf>,
     /// The user that answers the broker's auth callout.
     pub(super) auth: KeyPair,
     /// The user that owns all streams and buckets.
@@ -32,11 +43,32 @@ pub struct Secrets {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Stored {
     signing_key: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    next_signing_key: Option<StoredNext>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    former_signing_keys: Vec<StoredFormer>,
+    /// The first signing key's, where it is not told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    event_seed: Option<String>,
     auth_seed: String,
     store_seed: String,
     sys_seed: String,
     callout_issuer_seed: String,
     callout_xkey_seed: String,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StoredNext {
+    seed: String,
+    from: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StoredFormer {
+    key: KeySet,
+    until: u64,
 }
 
 /// Why the secrets can't be had.
@@ -78,8 +110,11 @@ impl Secrets {
     /// New ones, in memory alone.
     #[must_use]
     pub fn generate() -> Self {
+        let signing = SigningKey::generate();
         Self {
-            signing: SigningKey::generate(),
+            event_seed: signing.seed().to_owned(),
+            ring: Ring::new(signing),
+            path: None,
             auth: KeyPair::new_user(),
             store: KeyPair::new_user(),
             sys: KeyPair::new_user(),
@@ -93,23 +128,31 @@ impl Secrets {
     /// # Errors
     /// [`SecretsError`]: others can read them, the file is broken, or the system says no.
     pub fn load_or_create(folder: &Path) -> Result<Self, SecretsError> {
-        let path = folder.join(FILE);
-        match fs::metadata(&path) {
-            Ok(about) => {
-                let mode = about.permissions().mode() & 0o777;
-                if mode & 0o077 != 0 {
-                    let path = path.display().to_string();
-                    return Err(SecretsError::Open { path, mode });
-                }
-                Self::load(&path)
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let secrets = Self::generate();
+        match Self::load_from(folder) {
+            Err(SecretsError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+                let path = folder.join(FILE);
+                let mut secrets = Self::generate();
+                secrets.path = Some(path.clone());
                 secrets.store(&path).map_err(|e| failed(&path, e))?;
                 Ok(secrets)
             }
-            Err(error) => Err(failed(&path, error)),
+            loaded => loaded,
         }
+    }
+
+    /// Those of this data folder.
+    ///
+    /// # Errors
+    /// As [`Secrets::load_or_create`]; also where there are none.
+    pub fn load_from(folder: &Path) -> Result<Self, SecretsError> {
+        let path = folder.join(FILE);
+        let about = fs::metadata(&path).map_err(|e| failed(&path, e))?;
+        let mode = about.permissions().mode() & 0o777;
+        if mode & 0o077 != 0 {
+            let path = path.display().to_string();
+            return Err(SecretsError::Open { path, mode });
+        }
+        Self::load(&path)
     }
 
     fn load(path: &Path) -> Result<Self, SecretsError> {
@@ -128,9 +171,23 @@ impl Secrets {
                 .ok_or_else(|| broken(why))
         };
         let user = KeyPairType::User;
+        let key = |seed: &str, why| SigningKey::from_seed(seed).map_err(|_| broken(why));
+        let signing = key(&stored.signing_key, "signingKey is no seed")?;
+        let next = match stored.next_signing_key {
+            Some(next) => Some(Next {
+                key: key(&next.seed, "nextSigningKey is no seed")?,
+                from: next.from,
+            }),
+            None => None,
+        };
+        let former = stored.former_signing_keys.into_iter().map(|former| Former {
+            key: former.key,
+            until: former.until,
+        });
         Ok(Self {
-            signing: SigningKey::from_seed(&stored.signing_key)
-                .map_err(|_| broken("signingKey is no seed"))?,
+            event_seed: stored.event_seed.unwrap_or(stored.signing_key),
+            ring: Ring::of(signing, next, former.collect()),
+            path: Some(path.to_owned()),
             auth: pair(&stored.auth_seed, user.clone(), "authSeed is no user seed")?,
             store: pair(
                 &stored.store_seed,
@@ -154,8 +211,21 @@ impl Secrets {
     }
 
     fn stored(&self) -> Stored {
+        let (signing, next, former) = self.ring.parts();
         Stored {
-            signing_key: self.signing.seed().to_owned(),
+            signing_key: signing.seed().to_owned(),
+            next_signing_key: next.map(|next| StoredNext {
+                seed: next.key.seed().to_owned(),
+                from: next.from,
+            }),
+            former_signing_keys: former
+                .iter()
+                .map(|former| StoredFormer {
+                    key: former.key.clone(),
+                    until: former.until,
+                })
+                .collect(),
+            event_seed: (self.event_seed != signing.seed()).then(|| self.event_seed.clone()),
             auth_seed: seed(&self.auth),
             store_seed: seed(&self.store),
             sys_seed: seed(&self.sys),
@@ -183,10 +253,29 @@ impl Secrets {
         seed(&self.store)
     }
 
-    /// The key that signs tokens.
+    /// The key that signs tokens now.
     #[must_use]
-    pub const fn signing(&self) -> &SigningKey {
-        &self.signing
+    pub fn signing(&self) -> &SigningKey {
+        self.ring.signer(now())
+    }
+
+    /// The keys that sign tokens, over time.
+    #[must_use]
+    pub const fn ring(&self) -> &Ring {
+        &self.ring
+    }
+
+    /// Stores these keys in place of those of now; a control plane that runs with the file takes
+    /// them within a second.
+    ///
+    /// # Errors
+    /// [`SecretsError::Io`].
+    pub fn set_ring(&mut self, ring: Ring) -> Result<(), SecretsError> {
+        self.ring = ring;
+        match &self.path {
+            Some(path) => self.store(path).map_err(|error| failed(path, error)),
+            None => Ok(()),
+        }
     }
 }
 
@@ -194,7 +283,7 @@ impl fmt::Debug for Secrets {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Secrets")
             .field("public", &self.public())
-            .field("signing", &self.signing)
+            .field("ring", &self.ring)
             .finish_non_exhaustive()
     }
 }
@@ -223,9 +312,9 @@ mod tests {
         assert_eq!(mode & 0o777, 0o600);
         let again = Secrets::load_or_create(folder.path()).expect("loaded");
         assert_eq!(again.public(), made.public());
-        assert_eq!(again.signing.public(), made.signing.public());
+        assert_eq!(again.signing().public(), made.signing().public());
         let shown = format!("{made:?}");
-        for secret in [made.store_seed(), made.signing.seed().to_owned()] {
+        for secret in [made.store_seed(), made.signing().seed().to_owned()] {
             assert!(!shown.contains(&secret));
             assert!(fs::read_to_string(&path).expect("text").contains(&secret));
         }

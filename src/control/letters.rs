@@ -4,8 +4,7 @@
 //! An event goes to a durable once more as a copy on the stream of replays, which that durable alone
 //! pulls from its own subject. The letter is removed when the copy is stored.
 
-use async_nats::{HeaderMap, jetstream};
-use serde::Deserialize;
+use async_nats::HeaderMap;
 use tokio::time::timeout;
 
 use super::{
@@ -16,9 +15,7 @@ use super::{
 };
 use crate::{
     error::{Error, Kind},
-    event::{
-        Event, EventKey, LETTERS_MAX, Letter, LetterEntry, LetterList, LetterPage, LetterShown,
-    },
+    event::{Event, LETTERS_MAX, Letter, LetterEntry, LetterList, LetterPage, LetterShown},
     name::{Identity, header, store, subject},
 };
 
@@ -30,13 +27,6 @@ const LOOKS_MAX: usize = 4096;
 pub(super) struct Letters {
     wire: Wire,
     raw: RawReader,
-}
-
-#[derive(Deserialize)]
-struct Stored {
-    #[serde(default)]
-    stream: String,
-    error: Option<serde_json::Value>,
 }
 
 impl Letters {
@@ -148,12 +138,12 @@ impl Letters {
             return Err(gone(format!("{} is no event of that durable", letter.seq)));
         }
         let id = format!("redrive-{}", entry.letter);
-        self.deliver(&letter.consumer, &letter.stream, &raw, Some(id))
+        self.deliver(&letter.consumer, &letter.stream, &raw, id)
             .await?;
         self.remove(entry.letter).await
     }
 
-    /// Stores a copy of an event for a durable alone. With an id it is stored once.
+    /// Stores a copy of an event for a durable alone, once for an id.
     ///
     /// # Errors
     /// What the broker says.
@@ -162,38 +152,16 @@ impl Letters {
         consumer: &str,
         stream: &str,
         raw: &Raw,
-        id: Option<String>,
+        id: String,
     ) -> Result<(), Error> {
         let Some((source, kind)) = subject::event_parts(&raw.subject) else {
             return Err(unavailable("what is no event is delivered to nobody"));
         };
         let mut headers = HeaderMap::new();
         headers.insert(header::REPLAY, format!("{stream}:{}", raw.sequence));
-        if let Some(id) = id {
-            headers.insert("Nats-Msg-Id", id);
-        }
+        headers.insert("Nats-Msg-Id", id);
         let to = subject::replay(consumer, source, kind);
-        self.store(to, headers, raw.body.clone().into()).await
-    }
-
-    async fn store(&self, to: String, headers: HeaderMap, body: bytes::Bytes) -> Result<(), Error> {
-        let client = self.wire.client();
-        let asked = client.request_with_headers(to, headers, body);
-        let silent = || unavailable("the stream did not acknowledge it");
-        let answer = timeout(REQUEST_MAX, asked).await.map_err(|_| silent())?;
-        let answer = answer.map_err(|error| silent().source(error))?;
-        let stored: Stored =
-            serde_json::from_slice(&answer.payload).map_err(|error| silent().source(error))?;
-        match stored.error {
-            None => Ok(()),
-            Some(error) => {
-                let said = error["description"].as_str().unwrap_or_default();
-                Err(unavailable(&format!(
-                    "{} did not store it: {said}",
-                    stored.stream
-                )))
-            }
-        }
+        self.wire.keep(to, headers, raw.body.clone().into()).await
     }
 
     /// Removes a letter.
@@ -201,18 +169,11 @@ impl Letters {
     /// # Errors
     /// What the broker says.
     pub(super) async fn remove(&self, letter: u64) -> Result<(), Error> {
-        let mut context = jetstream::new(self.wire.client());
-        context.set_timeout(REQUEST_MAX);
         let failed = || unavailable(&format!("the dead letter {letter} could not be removed"));
-        let removed = async {
-            let stream = context.get_stream(store::LETTERS).await;
-            let stream = stream.map_err(|error| failed().source(error))?;
-            let removed = stream.delete_message(letter).await;
-            removed.map(drop).map_err(|error| failed().source(error))
-        };
-        timeout(REQUEST_MAX * 2, removed)
-            .await
-            .map_err(|_| failed())?
+        let stream = self.wire.stream(store::LETTERS).await?;
+        let removed = timeout(REQUEST_MAX, stream.delete_message(letter)).await;
+        let removed = removed.map_err(|_| failed())?;
+        removed.map(drop).map_err(|error| failed().source(error))
     }
 
     /// Looks through what a durable was handed and did not answer. What no client can read becomes
@@ -252,12 +213,12 @@ impl Letters {
 
     async fn bury(&self, of: &Identity, letter: &Letter, events: &Events) -> Result<(), Error> {
         let (stream, consumer, sequence) = (&letter.stream, &letter.consumer, letter.seq);
-        let key = EventKey::read(&events.key(of)).expect("the secret was made here");
+        let key = events.event_key(of);
         let mut headers = HeaderMap::new();
         headers.insert("Nats-Msg-Id", key.message_id(&letter.key(None)));
         let body = serde_json::to_vec(letter).expect("a letter is JSON");
         let to = subject::dead_letter(stream, consumer);
-        self.store(to, headers, body.into()).await?;
+        self.wire.keep(to, headers, body.into()).await?;
         // As the reader would: the broker goes by the stream's number alone.
         let term = format!("$JS.ACK.{stream}.{consumer}.1.{sequence}.{sequence}.0.0");
         self.wire.publish(term, b"+TERM".to_vec()).await

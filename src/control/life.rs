@@ -7,17 +7,15 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use async_nats::{
-    HeaderMap, HeaderName, HeaderValue, jetstream, jetstream::message::PublishMessage,
-};
+use async_nats::{HeaderMap, HeaderName, HeaderValue};
 use serde::{Deserialize, Serialize};
 use tokio::{
     sync::mpsc,
-    time::{Instant, sleep, timeout},
+    time::{Instant, sleep},
 };
 
 use super::{
-    connect::{REQUEST_MAX, Wire, unavailable},
+    connect::{Wire, unavailable},
     store::Bucket,
 };
 use crate::{
@@ -56,18 +54,8 @@ impl Voice {
                 .map_err(|_| unavailable("a value of the event can't stand in a header"))?;
             headers.insert(HeaderName::from_static(name), value);
         }
-        let outbound = PublishMessage::build()
-            .headers(headers)
-            .message_id(kept.id)
-            .payload(kept.body);
-        let mut context = jetstream::new(self.wire.client());
-        context.set_timeout(REQUEST_MAX);
-        let stored = async { context.send_publish(kept.subject, outbound).await?.await };
-        match timeout(REQUEST_MAX, stored).await {
-            Ok(Ok(_)) => Ok(()),
-            Ok(Err(error)) => Err(unavailable("the event was not stored").source(error)),
-            Err(_) => Err(unavailable("the stream did not acknowledge the event")),
-        }
+        headers.insert("Nats-Msg-Id", kept.id);
+        self.wire.keep(kept.subject, headers, kept.body).await
     }
 }
 
@@ -202,7 +190,7 @@ impl Storing {
 }
 
 /// Tries until it is done, or `until`; once in any case.
-async fn again<F: Future<Output = Result<(), Error>>>(
+pub(super) async fn again<F: Future<Output = Result<(), Error>>>(
     until: Instant,
     mut one: impl FnMut() -> F,
 ) -> Result<(), Error> {

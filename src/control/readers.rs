@@ -102,10 +102,7 @@ impl Readers {
             ..push::Config::default()
         };
         let opened = async {
-            let mut context = jetstream::new(self.wire.client());
-            context.set_timeout(REQUEST_MAX);
-            let stream = context.get_stream(stream).await;
-            let stream = stream.map_err(|error| failed("is not there").source(error))?;
+            let stream = self.wire.stream(stream).await?;
             let state = &stream.cached_info().state;
             let consumer = stream.create_consumer(config).await;
             let consumer = consumer.map_err(|error| failed("takes no reader").source(error))?;

@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 
 use crate::{
     access::{Claims, Role},
-    call::{Permissions, permission::PermissionError},
+    call::{Permissions, grant::Rules, permission::PermissionError},
     name::{Identity, ServerName, id, store, subject},
 };
 
@@ -23,6 +23,8 @@ pub const LINES_MAX: usize = 1000;
 pub struct Lists {
     /// What he may publish to.
     pub publish: BTreeSet<String>,
+    /// What he may not publish to of that: what is denied at run time, as far as subjects say it.
+    pub denied: BTreeSet<String>,
     /// What he may subscribe to; behind a space the queue group where it must be in one.
     pub subscribe: BTreeSet<String>,
     /// Whether exact names became wildcards, because there were too many of them.
@@ -41,6 +43,9 @@ pub enum Refusal {
     /// A server whose name none can have.
     #[error("`{0}` is no server name: 1 to 63 of a-z, 0-9 and -")]
     NoServer(String),
+    /// Somebody who is denied what he needs to be there.
+    #[error("the grant {1} denies `{0}` to serve")]
+    Denied(String, uuid::Uuid),
     /// A server that may not serve.
     #[error("a server `{0}` needs the permission `serve:tools/{0}/*`")]
     MayNotServe(String),
@@ -71,14 +76,23 @@ pub fn check(sub: &Identity, role: Role, permissions: &Permissions) -> Result<()
     Ok(())
 }
 
-/// The lists of this token.
+/// The lists of this token, with what is granted and denied beside it.
 ///
 /// # Errors
 /// [`Refusal`] says why there are none.
-pub fn lists(claims: &Claims) -> Result<Lists, Refusal> {
+pub fn lists(claims: &Claims, rules: &Rules) -> Result<Lists, Refusal> {
     let permissions = Permissions::parse(&claims.permissions)?;
     check(&claims.sub, claims.role, &permissions)?;
     let me = claims.sub.as_str();
+    if claims.role == Role::Server {
+        let all = format!("tools/{me}/");
+        let denial = rules
+            .taken(me)
+            .find(|rule| rule.permission.covers("serve", &all));
+        if let Some(rule) = denial {
+            return Err(Refusal::Denied(me.to_owned(), rule.id));
+        }
+    }
     let mut lists = Lists::default();
     lists.everybody(me);
     match claims.role {
@@ -89,7 +103,10 @@ pub fn lists(claims: &Claims) -> Result<Lists, Refusal> {
     }
     // The gateway's own lines cover whatever a caller may do.
     if claims.role != Role::Gateway {
-        caller::add(&mut lists, me, &permissions);
+        let given = rules.given(me).map(|rule| rule.permission.clone());
+        let all = permissions.iter().cloned().chain(given).collect();
+        caller::add(&mut lists, me, &all);
+        caller::take(&mut lists, me, rules);
     }
     Ok(lists)
 }
@@ -108,7 +125,7 @@ impl Lists {
     /// How many lines both have together.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.publish.len() + self.subscribe.len()
+        self.publish.len() + self.denied.len() + self.subscribe.len()
     }
 
     /// Whether both are empty: nobody's are.
@@ -226,7 +243,16 @@ impl Lists {
     /// Whether the broker lets this subject be published to.
     #[must_use]
     pub fn may_publish(&self, subject: &str) -> bool {
-        self.publish.iter().any(|line| covers(line, subject))
+        let among = |lines: &BTreeSet<String>| lines.iter().any(|line| covers(line, subject));
+        among(&self.publish) && !among(&self.denied)
+    }
+
+    /// Whether somebody with these lists may do something that one with `later` may not.
+    #[must_use]
+    pub fn exceeds(&self, later: &Self) -> bool {
+        !self.publish.is_subset(&later.publish)
+            || !self.subscribe.is_subset(&later.subscribe)
+            || !later.denied.is_subset(&self.denied)
     }
 }
 

@@ -3,8 +3,10 @@
 mod access;
 mod durables;
 mod events;
+mod grants;
 mod letters;
 mod reply;
+mod resources;
 mod servers;
 pub mod shapes;
 mod tokens;
@@ -15,8 +17,9 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::{
-    changes::Changes, connect::Wire, durables::Durables, events::Events, letters::Letters,
-    readers::Readers, registry::Registry, tokens::Tokens, trust::Watches,
+    changes::Changes, connect::Wire, durables::Durables, events::Events, grants::Grants,
+    letters::Letters, readers::Readers, registry::Registry, resources::Shelf, tokens::Tokens,
+    trust::Watches,
 };
 use crate::{
     call::{Call, Principal, SharedService, service::answer},
@@ -31,6 +34,7 @@ use tools::{Tool, Tools};
 #[derive(Debug)]
 pub(super) struct Desk {
     pub(super) tokens: Tokens,
+    pub(super) grants: Grants,
     pub(super) watches: Watches,
     pub(super) changes: Changes,
     pub(super) events: Events,
@@ -38,6 +42,7 @@ pub(super) struct Desk {
     pub(super) durables: Durables,
     pub(super) letters: Letters,
     pub(super) registry: Registry,
+    pub(super) shelf: Shelf,
     pub(super) kicks: Option<Wire>,
     pub(super) tools: Tools,
 }
@@ -94,10 +99,15 @@ impl Desk {
             }))
         } else if *method == Method::TOOLS_CALL {
             self.call(call).await.map(reply::tool_result)
+        } else if method.as_str().starts_with("resources/") {
+            self.resources(call).await
         } else {
             Err(Error::new(
                 Kind::MethodNotFound,
-                format!("{method}: `weft` knows server/discover, tools/list and tools/call"),
+                format!(
+                    "{method}: `weft` knows server/discover, tools/list, tools/call, \
+                     resources/list, resources/templates/list and resources/read"
+                ),
             ))
         }
     }
@@ -130,6 +140,9 @@ impl Desk {
     ) -> Result<Outcome, Error> {
         match tool.name {
             tools::TOKEN_EXCHANGE => self.token_exchange(by, tools::typed(arguments)?).await,
+            tools::TOKEN_DELEGATE => self.token_delegate(by, tools::typed(arguments)?).await,
+            tools::TOKEN_RENEW => self.token_renew(by).await,
+            tools::TOKEN_VOUCH => self.token_vouch(by, tools::typed(arguments)?).await,
             tools::TOKEN_ISSUE => self.token_issue(tools::typed(arguments)?).await,
             tools::TOKEN_REVOKE => self.token_revoke(tools::typed(arguments)?).await,
             tools::TOKEN_LIST => self.token_list(&tools::typed(arguments)?),
@@ -153,9 +166,13 @@ impl Desk {
                     .await
             }
             tools::REPLAY_DELIVER => self.replay_deliver(by, tools::typed(arguments)?).await,
+            name if name.starts_with("resource_") => self.resource(name, by, arguments).await,
             tools::SERVER_LIST => Ok(self.server_list(by)),
             tools::SERVER_GET => self.server_get(by, &tools::typed(arguments)?),
             tools::ACCESS_CHECK => self.access_check(by, &tools::typed(arguments)?),
+            tools::GRANT_ADD => self.grant_add(by, tools::typed(arguments)?).await,
+            tools::GRANT_REMOVE => self.grant_remove(&tools::typed(arguments)?).await,
+            tools::GRANT_LIST => Ok(self.grant_list(&tools::typed(arguments)?)),
             other => Err(Error::new(
                 Kind::InternalError,
                 format!("the tool `{other}` is listed, and nobody wrote it"),
@@ -173,34 +190,38 @@ fn permit(tool: &Tool<'_>, principal: &Principal) -> Result<(), Error> {
     if principal.tokens.is_empty() {
         return Err(crate::access::TokenError::Missing.into());
     }
+    if !principal.actors.is_empty() && !super::is_for_actors(tool.name) {
+        return Err(Error::new(
+            Kind::AccessDenied,
+            format!(
+                "`{}` acts for `{}` here, and `{}` is for callers themselves",
+                principal.sender(),
+                principal.identity,
+                tool.name
+            ),
+        ));
+    }
     match super::required(tool.name) {
-        Some((action, target))
-            if principal
-                .permissions
-                .permitting(action, &[target])
-                .is_none() =>
-        {
-            Err(Error::new(
-                Kind::AccessDenied,
-                format!("`{}` needs the permission `{action}:{target}`", tool.name),
-            )
-            .with("needs", format!("{action}:{target}")))
-        }
+        Some((action, target)) if !principal.may(action, &[target]) => Err(Error::new(
+            Kind::AccessDenied,
+            format!("`{}` needs the permission `{action}:{target}`", tool.name),
+        )
+        .with("needs", format!("{action}:{target}"))),
         _ => Ok(()),
     }
 }
 
 /// Whether somebody administers anything: he sees every server.
 fn is_operator(principal: &Principal) -> bool {
-    principal.permissions.touches(&["admin"], "mesh/")
+    principal.might(&["admin"], "mesh/")
 }
 
 fn discovery() -> Value {
     json!({
         "resultType": "complete",
         "supportedVersions": [version::MESH],
-        "capabilities": {"tools": {}},
-        "instructions": "Weft's control plane: tokens, trust, the registry of servers.",
+        "capabilities": {"tools": {}, "resources": {}},
+        "instructions": "Weft's control plane: tokens, trust, the registry of servers, shared resources.",
         "ttlMs": 60_000,
         "cacheScope": "public",
         "_meta": {version::META_SERVER_INFO: {

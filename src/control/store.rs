@@ -169,6 +169,19 @@ impl Bucket {
         self.in_time(remove).await
     }
 
+    /// Removes what a key had up to this revision for good, and nothing that was written since.
+    pub(super) async fn remove_until(&self, key: &str, revision: u64) -> Result<(), Error> {
+        let remove = async {
+            let stream = self.stream().await?;
+            let purge = stream.purge().filter(self.subject(key));
+            let purged = purge.sequence(revision + 1).await;
+            purged
+                .map(drop)
+                .map_err(|error| self.failed("could not be tidied").source(error))
+        };
+        self.in_time(remove).await
+    }
+
     async fn in_time<T>(&self, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
         timeout(REQUEST_MAX, work)
             .await

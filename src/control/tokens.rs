@@ -7,6 +7,7 @@
 //! Decisions (may this connection open, may this token be exchanged) read the record from the
 //! bucket's leader. Lists and the set of revoked tokens come from a [`Table`] in memory.
 
+mod derive;
 mod record;
 mod table;
 
@@ -19,14 +20,12 @@ use uuid::Uuid;
 pub use self::{record::Record, table::Table};
 use super::{
     connect::unavailable,
+    keyring::Keyring,
     roles,
     store::{Bucket, Stored, Written},
 };
 use crate::{
-    access::{
-        Anchor, Audience, Claims, Lifetimes, Role, SigningKey, TokenError, Verifier, claims::Term,
-        digest, now, proof, verify::sign,
-    },
+    access::{Anchor, Audience, Claims, Role, TokenError, claims::Term, digest, now, proof},
     call::Permissions,
     error::{Error, Kind},
     name::Identity,
@@ -50,8 +49,7 @@ pub struct Tokens {
     bucket: Bucket,
     table: watch::Receiver<Table>,
     nudge: Arc<Notify>,
-    key: Arc<SigningKey>,
-    verifier: Arc<Verifier>,
+    keys: Keyring,
     /// Proofs that were used, so that none is used twice.
     used: Cache<String, ()>,
 }
@@ -67,6 +65,8 @@ pub struct Wish {
     pub role: Option<Role>,
     /// How long it lives; where nothing is said, 24 h.
     pub ttl: Option<Duration>,
+    /// Whether its holder may have it renewed; where nothing is said, servers and gateways may.
+    pub renewable: Option<bool>,
 }
 
 /// A token that was issued, told once.
@@ -76,6 +76,8 @@ pub struct Issued {
     pub token: String,
     /// What it says.
     pub claims: Claims,
+    /// Whether the connect token may be renewed.
+    pub renewable: bool,
     /// What it is to remember of its keys.
     pub anchor: Anchor,
 }
@@ -91,7 +93,7 @@ impl std::fmt::Debug for Issued {
 /// Which tokens to revoke.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Which {
-    /// One.
+    /// One, and those that it was renewed from or by.
     Id(Uuid),
     /// All of an identity.
     Of(Identity),
@@ -110,30 +112,18 @@ pub struct Shown<'a> {
 
 impl Tokens {
     /// Reads all records, and follows their changes from then on.
-    pub(super) async fn start(
-        bucket: Bucket,
-        key: Arc<SigningKey>,
-        issuer: String,
-        lifetimes: Lifetimes,
-        tasks: &Tasks,
-    ) -> Result<Self, Error> {
+    pub(super) async fn start(bucket: Bucket, keys: Keyring, tasks: &Tasks) -> Result<Self, Error> {
         let nudge = Arc::new(Notify::new());
         let table = table::follow(bucket.clone(), Arc::clone(&nudge), tasks).await?;
         let used = Cache::builder()
             .max_capacity(100_000)
             .time_to_live(Duration::from_secs(2 * proof::WINDOW_S + 1))
             .build();
-        let verifier = Verifier {
-            keys: key.public(),
-            issuer,
-            lifetimes,
-        };
         Ok(Self {
             bucket,
             table,
             nudge,
-            key,
-            verifier: Arc::new(verifier),
+            keys,
             used,
         })
     }
@@ -144,13 +134,15 @@ impl Tokens {
         self.table.clone()
     }
 
+    /// The keys that sign them.
+    pub(super) const fn keys(&self) -> &Keyring {
+        &self.keys
+    }
+
     /// What trust in this mesh begins with.
     #[must_use]
     pub fn anchor(&self) -> Anchor {
-        Anchor {
-            issuer: self.verifier.issuer.clone(),
-            keys: self.verifier.keys.clone(),
-        }
+        self.keys.anchor()
     }
 
     /// Issues a connect token.
@@ -159,7 +151,12 @@ impl Tokens {
     /// `INVALID_PARAMS` with what is wrong with the wish, `SERVER_OVERLOADED` where there are too
     /// many tokens or the store does not answer.
     pub async fn issue(&self, wish: Wish) -> Result<Issued, Error> {
-        let lifetimes = self.verifier.lifetimes;
+        self.issue_as(wish, None).await
+    }
+
+    /// Issues one of the family that begins with `root`, or the first of one.
+    async fn issue_as(&self, wish: Wish, root: Option<Uuid>) -> Result<Issued, Error> {
+        let lifetimes = *self.keys.lifetimes();
         let role = wish
             .role
             .unwrap_or_else(|| Role::of(&wish.name, &wish.permissions));
@@ -191,11 +188,16 @@ impl Tokens {
             &wish.name,
             &wish.permissions,
             role,
-            &self.verifier.issuer,
+            self.keys.issuer(),
             term,
         );
-        let token = sign(&claims, &self.key);
-        let record = Record::of(&claims, digest(&token));
+        let (token, kid) = self.keys.sign(&claims);
+        let renewable = wish.renewable.unwrap_or_else(|| role.is_long_running());
+        let record = Record {
+            renewable,
+            root,
+            ..Record::of(&claims, digest(&token), kid)
+        };
         let key = claims.jti.to_string();
         match self.bucket.put(&key, record.encode(), Some(0)).await? {
             Written::As(revision) => self.seen(revision).await?,
@@ -204,6 +206,7 @@ impl Tokens {
         Ok(Issued {
             token,
             claims,
+            renewable,
             anchor: self.anchor(),
         })
     }
@@ -216,7 +219,7 @@ impl Tokens {
     /// answer: then nothing is known of what was not yet revoked.
     pub async fn revoke(&self, which: &Which) -> Result<Vec<(Uuid, Record)>, Error> {
         let ids: Vec<Uuid> = match which {
-            Which::Id(id) => vec![*id],
+            Which::Id(id) => self.table.borrow().family(id),
             Which::Of(name) => self.table.borrow().of(name).map(|(id, _)| id).collect(),
         };
         let mut revoked = Vec::with_capacity(ids.len());
@@ -252,41 +255,6 @@ impl Tokens {
         Err(unavailable("the token changes all the time: try again"))
     }
 
-    /// A call token for who shows that he holds a connect token.
-    ///
-    /// # Errors
-    /// `AUTHENTICATION_FAILED` where he does not, or it is over or revoked.
-    pub async fn exchange(&self, caller: &Identity, shown: Shown<'_>) -> Result<Issued, Error> {
-        let record = self.record(shown.jti).await?;
-        let now = now();
-        if record.sub != *caller {
-            return Err(TokenError::Proof.into());
-        }
-        proof::check(
-            &record.digest,
-            caller.as_str(),
-            shown.stamp,
-            shown.proof,
-            now,
-        )?;
-        if !self
-            .used
-            .entry(shown.proof.to_owned())
-            .or_insert(())
-            .is_fresh()
-        {
-            return Err(TokenError::Proof.into());
-        }
-        record.check(now)?;
-        let connect = record.claims(shown.jti, &self.verifier.issuer);
-        let claims = connect.call(&self.verifier.lifetimes, now);
-        Ok(Issued {
-            token: sign(&claims, &self.key),
-            claims,
-            anchor: self.anchor(),
-        })
-    }
-
     /// The claims of a connect token that may open a connection now.
     ///
     /// # Errors
@@ -294,7 +262,7 @@ impl Tokens {
     /// where the store does not answer: then nobody is let in.
     pub async fn admit(&self, token: &str) -> Result<Claims, Error> {
         let now = now();
-        let claims = self.verifier.verify(token, Audience::Connect, now)?;
+        let claims = self.keys.verifier().verify(token, Audience::Connect, now)?;
         let record = self.record(claims.jti).await?;
         if record.digest != digest(token) {
             return Err(TokenError::Signature.into());

@@ -14,11 +14,13 @@ use tokio::{
 
 use super::{
     connect::Wire,
+    grants::{self, Grants},
+    keyring::Keyring,
     leases::{Asking, Leases, Place, Request},
     tokens::{Table, Tokens},
 };
 use crate::{
-    access::{Anchor, SigningKey, Snapshot, Trust, now, now_ms, snapshot::Revoked},
+    access::{Ring, Snapshot, Trust, now, now_ms, snapshot::Revoked},
     error::Error,
     name::{Identity, ServerName, subject},
     spawn::{Failure, Tasks},
@@ -44,9 +46,10 @@ struct Teller {
     /// When each watch ends.
     leases: Leases,
     table: watch::Receiver<Table>,
+    grants: watch::Receiver<grants::Table>,
+    ring: watch::Receiver<Arc<Ring>>,
     wire: Wire,
-    key: Arc<SigningKey>,
-    anchor: Anchor,
+    keys: Keyring,
     /// The control plane's own trust: it hears without a message.
     local: Trust,
     number: u64,
@@ -55,15 +58,21 @@ struct Teller {
 
 impl Watches {
     /// Begins to tell. The control plane's own trust has its first snapshot when this returns.
-    pub(super) fn start(tokens: &Tokens, key: Arc<SigningKey>, wire: Wire, tasks: &Tasks) -> Self {
+    pub(super) fn start(
+        (tokens, grants): (&Tokens, &Grants),
+        keys: Keyring,
+        wire: Wire,
+        tasks: &Tasks,
+    ) -> Self {
         let local = Trust::new(ServerName::weft().identity(), tokens.anchor());
         let (asking, waiting) = Asking::channel();
         let mut teller = Teller {
             leases: Leases::default(),
             table: tokens.table(),
+            grants: grants.table(),
+            ring: keys.changes(),
             wire,
-            key,
-            anchor: tokens.anchor(),
+            keys,
             local: local.clone(),
             number: 0,
             told: Revoked::default(),
@@ -98,6 +107,18 @@ impl Teller {
             tokio::select! {
                 Some(request) = requests.recv() => self.open(request).await,
                 _ = tick.tick() => self.tell_all().await,
+                changed = self.ring.changed() => {
+                    if changed.is_err() {
+                        return;
+                    }
+                    self.tell_all().await;
+                }
+                changed = self.grants.changed() => {
+                    if changed.is_err() {
+                        return;
+                    }
+                    self.tell_all().await;
+                }
                 changed = self.table.changed() => {
                     if changed.is_err() {
                         return;
@@ -134,13 +155,17 @@ impl Teller {
     }
 
     fn may_tell(&self) -> bool {
-        let read = self.table.borrow().read_at();
-        read.is_some_and(|at| at.elapsed() < READ_MAX)
+        let read = [
+            self.table.borrow().read_at(),
+            self.grants.borrow().read_at(),
+        ];
+        read.iter()
+            .all(|at| at.is_some_and(|at| at.elapsed() < READ_MAX))
     }
 
     async fn tell_all(&mut self) {
         if !self.may_tell() {
-            tracing::warn!("the token store was not read lately: no snapshot is sent");
+            tracing::warn!("tokens or grants were not read lately: no snapshot is sent");
             return;
         }
         self.tell_ourselves();
@@ -155,6 +180,8 @@ impl Teller {
     fn tell_ourselves(&mut self) {
         self.number = self.next_number();
         self.told = self.table.borrow().revoked(now());
+        // A key that was struck off signed what we knew so far.
+        self.local.begin_again(self.keys.anchor());
         let own = self.snapshot(self.local.identity().clone(), &self.told);
         if let Err(why) = self.local.apply(&own) {
             tracing::error!(%why, "the control plane does not trust itself");
@@ -163,14 +190,15 @@ impl Teller {
 
     fn snapshot(&self, to: Identity, revoked: &Revoked) -> String {
         Snapshot {
-            iss: self.anchor.issuer.clone(),
+            iss: self.keys.issuer().to_owned(),
+            grants: self.grants.borrow().told_to(&to),
             aud: to,
             number: self.number,
             iat_ms: now_ms(),
-            keys: self.anchor.keys.clone(),
+            keys: self.keys.public(),
             revoked: revoked.clone(),
         }
-        .sign(&self.key)
+        .sign(self.keys.ring().signer(now()))
     }
 
     async fn send(&self, revoked: &Revoked, to: impl Iterator<Item = &Place>) {

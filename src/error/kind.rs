@@ -158,6 +158,11 @@ pub mod case {
     pub const RESULT_TOO_LARGE: &str = "RESULT_TOO_LARGE";
     /// `INVALID_REQUEST`: the request is larger than a limit.
     pub const REQUEST_TOO_LARGE: &str = "REQUEST_TOO_LARGE";
+    /// `PARSE_ERROR`: objects and lists of the request lie too deep in each other; `INVALID_PARAMS`:
+    /// its objects have too many members.
+    pub const REQUEST_TOO_COMPLEX: &str = "REQUEST_TOO_COMPLEX";
+    /// `RATE_LIMIT_EXCEEDED`: all calls of a quota are used up.
+    pub const QUOTA_EXCEEDED: &str = "QUOTA_EXCEEDED";
     /// `INTERNAL_ERROR`: the connection to the broker was lost while the call ran.
     pub const CONNECTION_LOST: &str = "CONNECTION_LOST";
 }

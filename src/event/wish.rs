@@ -6,10 +6,11 @@ use serde::{Deserialize, Serialize};
 use super::{
     envelope::{Event, invalid},
     kind::{Domain, EventType, STREAMS},
+    reach::{Kinds, Reach},
 };
 use crate::{
-    call::{Permissions, context::Correlation, permission::Pattern},
-    error::{Error, Kind},
+    call::{Principal, context::Correlation, permission::Pattern},
+    error::Error,
     name::{Identity, store},
 };
 
@@ -131,12 +132,11 @@ impl Types {
         }
     }
 
-    /// What a permission must cover, for one that covers it covers all of these.
-    fn widest(&self) -> &str {
+    fn kinds(&self) -> Kinds<'_> {
         match self {
-            Self::All => "",
-            Self::Below(prefix) => prefix,
-            Self::One(kind) => kind.as_str(),
+            Self::All => Kinds::All,
+            Self::Below(prefix) => Kinds::Below(prefix),
+            Self::One(kind) => Kinds::One(kind.as_str()),
         }
     }
 }
@@ -191,12 +191,12 @@ impl Wish {
         &self,
         domains: &[&str],
         action: &str,
-        may: &Permissions,
+        by: &Principal,
     ) -> Result<Vec<String>, Error> {
         let source = self.source.as_ref().map_or("*", Identity::as_str);
         let mut filters = Vec::new();
         for types in self.read()? {
-            self.permit(&types, action, may)?;
+            self.permit(&types, action, by)?;
             let known = |domain: &&&str| types.domain().is_none_or(|own| own == **domain);
             for domain in domains.iter().filter(known) {
                 filters.push(match &types {
@@ -209,14 +209,14 @@ impl Wish {
         Ok(without_overlaps(filters))
     }
 
-    /// Whether this reader may subscribe to all of it.
+    /// Whether this reader may do this (`subscribe`, `replay`) with all of it.
     ///
     /// # Errors
     /// As [`Wish::filters`].
-    pub fn permitted(&self, may: &Permissions) -> Result<(), Error> {
+    pub fn permitted(&self, action: &str, by: &Principal) -> Result<(), Error> {
         let all = self.read()?;
         all.iter()
-            .try_for_each(|types| self.permit(types, "subscribe", may))
+            .try_for_each(|types| self.permit(types, action, by))
     }
 
     /// The streams that keep events of it, with these declared domains.
@@ -230,10 +230,7 @@ impl Wish {
                 .filter_map(|domain| Domain::new(domain).ok())
                 .map(|domain| domain.stream())
                 .collect(),
-            None => {
-                let own = STREAMS.iter().map(|(name, _)| (*name).to_owned());
-                own.chain(declared.iter().map(Domain::stream)).collect()
-            }
+            None => streams_with(declared),
         };
         streams.sort();
         streams.dedup();
@@ -257,35 +254,12 @@ impl Wish {
         }
     }
 
-    /// A permission for `*` as source is one for every source.
-    fn permit(&self, types: &Types, action: &str, may: &Permissions) -> Result<(), Error> {
-        let covers = |source: &str| {
-            may.iter().any(|permission| {
-                let widest = format!("events/{source}/{}", types.widest());
-                let target = match (&permission.target, types) {
-                    (Pattern::All, _) => true,
-                    (Pattern::Prefix(prefix), _) => widest.starts_with(prefix.as_str()),
-                    (Pattern::Exact(exact), Types::One(_)) => *exact == widest,
-                    (Pattern::Exact(_), _) => false,
-                };
-                target && permission.action.matches(&[action])
-            })
+    fn permit(&self, types: &Types, action: &str, by: &Principal) -> Result<(), Error> {
+        let reach = Reach {
+            source: self.source.as_ref(),
+            kinds: types.kinds(),
         };
-        let source = self.source.as_ref().map_or("*", Identity::as_str);
-        if covers("*") || covers(source) {
-            return Ok(());
-        }
-        let star = if matches!(types, Types::One(_)) {
-            ""
-        } else {
-            "*"
-        };
-        let needs = format!("{action}:events/{source}/{}{star}", types.widest());
-        Err(Error::new(
-            Kind::AccessDenied,
-            format!("these events need the permission `{needs}`; --type and --source ask for less"),
-        )
-        .with("needs", needs))
+        reach.permit(action, by)
     }
 }
 
@@ -303,6 +277,13 @@ fn without_overlaps(mut filters: Vec<String>) -> Vec<String> {
         }
     }
     kept
+}
+
+/// The streams that keep events, those of these declared domains too.
+#[must_use]
+pub fn streams_with(declared: &[Domain]) -> Vec<String> {
+    let own = STREAMS.iter().map(|(name, _)| (*name).to_owned());
+    own.chain(declared.iter().map(Domain::stream)).collect()
 }
 
 /// The domains of a stream, of those declared too.

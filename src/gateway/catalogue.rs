@@ -14,7 +14,10 @@ use super::{
     parameter::{self, Parameter},
 };
 use crate::{
-    call::Permissions,
+    call::{
+        Principal,
+        condition::{Arguments, Facts},
+    },
     mcp::{
         envelope::splice,
         members::{Members, quoted, span},
@@ -176,7 +179,7 @@ impl Catalogue {
     pub fn tools<'a>(
         &'a self,
         of: Option<&'a ServerName>,
-        may: &'a Permissions,
+        may: &'a Principal,
     ) -> impl Iterator<Item = (&'a ServerName, &'a Tool)> {
         self.servers
             .iter()
@@ -186,7 +189,14 @@ impl Catalogue {
             .flat_map(|(server, listed)| listed.tools.iter().map(move |tool| (server, tool)))
             .filter(move |(server, tool)| {
                 let target = ["tools/", server.as_str(), "/", tool.name.as_str()];
-                let sees = |action: &&str| may.permitting(action, &target).is_some();
+                // Nobody calls yet: a condition on arguments may hold.
+                let facts = Facts {
+                    server: server.as_str(),
+                    tool: &tool.name,
+                    arguments: Arguments::Any,
+                    now_ms: None,
+                };
+                let sees = |action: &&str| may.decide(action, &target, facts).is_permitted();
                 SEEN_BY.iter().any(sees)
             })
     }
@@ -194,7 +204,7 @@ impl Catalogue {
     /// Changes when one of those tools does, when one comes and when one goes, and when a server
     /// of theirs says that they did.
     #[must_use]
-    pub fn mark(&self, of: Option<&ServerName>, may: &Permissions) -> u64 {
+    pub fn mark(&self, of: Option<&ServerName>, may: &Principal) -> u64 {
         let mut mark = DefaultHasher::new();
         for (server, tool) in self.tools(of, may) {
             tool.mark.hash(&mut mark);
@@ -207,10 +217,10 @@ impl Catalogue {
     }
 
     /// The servers that one may see something of, and whose tools are missing.
-    pub fn missing<'a>(&'a self, may: &'a Permissions) -> impl Iterator<Item = Missing<'a>> {
+    pub fn missing<'a>(&'a self, may: &'a Principal) -> impl Iterator<Item = Missing<'a>> {
         self.servers.iter().filter_map(move |(server, listed)| {
             let reason = listed.problem.as_deref()?;
-            may.touches(&SEEN_BY, &format!("tools/{server}/"))
+            may.might(&SEEN_BY, &format!("tools/{server}/"))
                 .then(|| Missing {
                     server: server.as_str(),
                     state: listed.state.as_str(),
@@ -223,6 +233,7 @@ impl Catalogue {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{call::Permissions, name::Identity};
 
     fn server(name: &str) -> ServerName {
         ServerName::new(name).expect("a name")
@@ -244,8 +255,9 @@ mod tests {
         (of, listed)
     }
 
-    fn may(list: &[&str]) -> Permissions {
-        Permissions::parse(list).expect("permissions")
+    fn may(list: &[&str]) -> Principal {
+        let alice = Identity::new("alice").expect("a name");
+        Principal::new(alice, Permissions::parse(list).expect("permissions"))
     }
 
     #[test]

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 
 use super::{catalogue::Catalogue, page, parameter::Parameter};
 use crate::{
-    call::{Call, Context, Notify, Permissions, Reply},
+    call::{Call, Context, Notify, Principal, Reply},
     error::{self, Error, Kind, case},
     mcp::{Method, Request, version},
     mesh::{Guest, Mesh},
@@ -77,8 +77,8 @@ impl Door {
     }
 
     /// What he may do.
-    fn may(&self) -> &Permissions {
-        &self.guest.principal.permissions
+    fn may(&self) -> &Principal {
+        &self.guest.principal
     }
 
     /// Answers a request; what is said before the answer goes to `notify`. Dropping the future
@@ -98,6 +98,11 @@ impl Door {
                 self.carry(server, request, notify).await
             }
             Scope::All if *method == Method::TOOLS_LIST => self.list(&request),
+            // Names of resources are URIs, which can't be told apart by a prefix: here are those that
+            // the mesh itself keeps. Those of a server are at its own endpoint.
+            Scope::All if SHARED.contains(&method.as_str()) => {
+                self.carry(ServerName::weft(), request, notify).await
+            }
             Scope::All if *method == Method::DISCOVER => Ok(reply(&request, &self.about())),
             Scope::All => Err(Error::new(
                 Kind::MethodNotFound,
@@ -163,7 +168,7 @@ impl Door {
         json!({
             "resultType": "complete",
             "supportedVersions": [version::MESH],
-            "capabilities": {"tools": {"listChanged": true}, "logging": {}},
+            "capabilities": {"tools": {"listChanged": true}, "resources": {}, "logging": {}},
             "instructions": INSTRUCTIONS,
             "ttlMs": page::TTL_MS,
             "cacheScope": "private",
@@ -233,6 +238,13 @@ impl Changes {
         }
     }
 }
+
+/// What is answered for the mesh's own resources.
+const SHARED: [&str; 3] = [
+    "resources/list",
+    "resources/templates/list",
+    "resources/read",
+];
 
 /// How a model is told what it looks at.
 const INSTRUCTIONS: &str = "Tools of several servers, each named server__tool. Servers that can't be reached now stand in the list's _meta under weftbus/unavailable.";

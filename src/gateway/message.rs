@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 use super::{door::Door, fault::Answer, modern, session::Session};
 use crate::{
     error::{Error, Kind},
-    mcp::{Request, Response, envelope::EnvelopeError, version::Era},
+    mcp::{Extent, Request, Response, envelope::EnvelopeError, version::Era},
 };
 
 /// Messages in one array, for the revision that has those.
@@ -25,15 +25,24 @@ pub(super) enum Message {
 }
 
 impl Message {
-    /// Reads a message.
+    /// Reads a message, of this extent at most.
     ///
     /// # Errors
     /// `PARSE_ERROR`, `INVALID_REQUEST`; `INVALID_PARAMS` and `METHOD_NOT_FOUND` where all but the
-    /// name in it could be read.
-    pub(super) fn read(body: &Bytes) -> Result<Self, Unread> {
+    /// name in it could be read, or where it is too wide.
+    pub(super) fn read(body: &Bytes, extent: Extent) -> Result<Self, Unread> {
         let first = body.iter().find(|byte| !byte.is_ascii_whitespace());
         if first == Some(&b'[') {
             return Ok(Self::Batch(body.clone()));
+        }
+        if let Err(beyond) = extent.check(body) {
+            // The envelope of it can be read all the same, without what lies in it.
+            let request = Request::parse(body.clone()).ok();
+            let id = request.and_then(|request| Some(request.id()?.to_owned()));
+            return Err(Unread {
+                id,
+                error: beyond.into(),
+            });
         }
         match Request::parse(body.clone()) {
             Ok(request) if request.id().is_some() => Ok(Self::Request(request)),
@@ -56,7 +65,7 @@ impl From<EnvelopeError> for Unread {
     fn from(error: EnvelopeError) -> Self {
         let said = error.to_string();
         let (id, kind) = match error {
-            EnvelopeError::Json(_) => (None, Kind::ParseError),
+            EnvelopeError::Json(_) | EnvelopeError::NotUtf8 => (None, Kind::ParseError),
             EnvelopeError::Shape { .. } | EnvelopeError::Method(_) => (None, Kind::InvalidRequest),
             // What is gone is gone, whatever it is about.
             EnvelopeError::Nameless { id, method, .. } if modern::is_removed(&method) => {
@@ -79,7 +88,7 @@ impl From<EnvelopeError> for Unread {
 pub(super) async fn batch(
     session: &Session,
     door: &Door,
-    array: &Bytes,
+    (array, extent): (&Bytes, Extent),
 ) -> Result<Option<Bytes>, Error> {
     let messages: Vec<&RawValue> = serde_json::from_slice(array)
         .map_err(|error| Error::new(Kind::ParseError, format!("this is not JSON: {error}")))?;
@@ -90,7 +99,7 @@ pub(super) async fn batch(
     }
     let refuse = |error: &Error| Some(Answer::of(error, None, None, Era::Legacy));
     let answers = messages.into_iter().map(|message| async move {
-        match Message::read(&Bytes::copy_from_slice(message.get().as_bytes())) {
+        match Message::read(&Bytes::copy_from_slice(message.get().as_bytes()), extent) {
             Ok(Message::Request(request)) => match session.begin(&request) {
                 Ok(under_way) => session.answer(door, (request, under_way), None).await,
                 Err(answer) => Some(answer),

@@ -5,7 +5,7 @@ use serde::Deserialize;
 
 use super::{catalogue::Catalogue, door};
 use crate::{
-    call::Permissions,
+    call::Principal,
     error::{Error, Kind},
     mcp::version,
 };
@@ -75,7 +75,7 @@ fn unknown() -> Error {
 /// `INVALID_PARAMS` where the tool that the cursor names is gone.
 pub(super) fn tools(
     catalogue: &Catalogue,
-    may: &Permissions,
+    may: &Principal,
     from: Option<&Cursor>,
 ) -> Result<String, Error> {
     let mut all = catalogue.tools(None, may).peekable();
@@ -123,8 +123,9 @@ mod tests {
 
     use super::*;
     use crate::{
+        call::Permissions,
         gateway::catalogue::{Listed, Tool},
-        name::ServerName,
+        name::{Identity, ServerName},
         registry::State,
     };
 
@@ -152,10 +153,15 @@ mod tests {
         Catalogue::new(BTreeMap::from([(server, up), (dead, down)]))
     }
 
+    fn anybody() -> Principal {
+        let alice = Identity::new("alice").expect("a name");
+        Principal::new(alice, Permissions::parse(&["*"]).expect("permissions"))
+    }
+
     #[test]
     fn pages_make_up_the_whole_and_say_what_is_missing() {
         let all = catalogue(2 * TOOLS + 1);
-        let may = Permissions::parse(&["*"]).expect("permissions");
+        let may = anybody();
         let (mut from, mut names) = (None, Vec::new());
         for left in [true, true, false] {
             let page = tools(&all, &may, from.as_ref()).expect("a page");
@@ -173,7 +179,7 @@ mod tests {
 
     #[test]
     fn a_cursor_that_leads_nowhere_is_refused() {
-        let may = Permissions::parse(&["*"]).expect("permissions");
+        let may = anybody();
         for text in ["", "***", "Z2g", &Cursor::write("gh", "gone")] {
             let params = serde_json::json!({"cursor": text}).to_string();
             let page =

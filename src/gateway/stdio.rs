@@ -24,7 +24,7 @@ use crate::{
     call::Notify,
     error::{Error, Kind, case},
     mcp::{
-        Request,
+        Extent, Request,
         framing::{Line, Lines},
         version::Era,
     },
@@ -43,6 +43,8 @@ pub struct Options {
     pub scope: Scope,
     /// Bytes of one line.
     pub line: usize,
+    /// How deep and how wide a request may be.
+    pub extent: Extent,
 }
 
 /// The one client.
@@ -50,6 +52,7 @@ pub struct Options {
 struct Client {
     gateway: Gateway,
     scope: Scope,
+    extent: Extent,
     out: mpsc::Sender<Bytes>,
     /// Requests of a client of 2026-07-28 that are under way.
     calls: Arc<Calls>,
@@ -76,6 +79,7 @@ pub async fn serve(
     let client = Client {
         gateway: gateway.clone(),
         scope: options.scope,
+        extent: options.extent,
         out,
         calls: Arc::default(),
         tasks: answering.clone(),
@@ -133,7 +137,7 @@ impl Client {
                 return;
             }
         };
-        match Message::read(&line) {
+        match Message::read(&line, self.extent) {
             Err(unread) => {
                 let id = unread.id.as_deref();
                 self.say(Answer::of(&unread.error, id, None, Era::Modern))
@@ -290,7 +294,7 @@ impl Client {
         let (own, session) = (self.clone(), Arc::clone(session));
         self.tasks.spawn("batch", Failure::Logged, async move {
             let answers = match own.door() {
-                Ok(door) => message::batch(&session, &door, &array).await,
+                Ok(door) => message::batch(&session, &door, (&array, own.extent)).await,
                 Err(error) => Err(error),
             };
             match answers {

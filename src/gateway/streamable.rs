@@ -4,6 +4,7 @@
 //! `_meta` and in a header, an older one opens a session and names that.
 
 mod get;
+mod metadata;
 mod post;
 mod refuse;
 
@@ -13,10 +14,12 @@ use axum::{
     Router,
     extract::{Path, State},
     http::{HeaderMap, StatusCode, header},
+    middleware,
     response::{IntoResponse as _, Response},
     routing::MethodRouter,
 };
 
+pub use self::metadata::Site;
 use self::refuse::Refusal;
 use super::{
     Gateway,
@@ -28,6 +31,7 @@ use crate::{
     access::TokenError,
     error::{Error, Kind, case},
     http::Bodies,
+    mcp::Extent,
     name::ServerName,
     spawn::Tasks,
 };
@@ -41,6 +45,8 @@ pub struct Options {
     pub in_flight: usize,
     /// How long a body may take to come.
     pub body_time: Duration,
+    /// How deep and how wide a request may be.
+    pub extent: Extent,
 }
 
 impl Default for Options {
@@ -49,6 +55,7 @@ impl Default for Options {
             body: 4 * 1024 * 1024,
             in_flight: 256 * 1024 * 1024,
             body_time: Duration::from_secs(30),
+            extent: Extent::default(),
         }
     }
 }
@@ -59,16 +66,19 @@ struct Endpoint {
     gateway: Gateway,
     sessions: Sessions,
     bodies: Bodies,
+    extent: Extent,
     /// Calls of older clients go on when their connection breaks: these own them.
     tasks: Tasks,
 }
 
 /// The routes of a gateway.
-pub fn routes(gateway: Gateway, options: Options, tasks: &Tasks) -> Router {
+pub fn routes(gateway: Gateway, options: Options, site: Site, tasks: &Tasks) -> Router {
+    let site = Arc::new(site);
     let endpoint = Arc::new(Endpoint {
         gateway,
         sessions: Sessions::new(),
         bodies: Bodies::new(options.body, options.in_flight, options.body_time),
+        extent: options.extent,
         tasks: tasks.clone(),
     });
     let all = MethodRouter::new()
@@ -100,6 +110,11 @@ pub fn routes(gateway: Gateway, options: Options, tasks: &Tasks) -> Router {
         .route("/mcp", all)
         .route("/mcp/{server}", one)
         .with_state(endpoint)
+        .layer(middleware::from_fn_with_state(
+            Arc::clone(&site),
+            metadata::point,
+        ))
+        .merge(metadata::routes(site))
 }
 
 type At = State<Arc<Endpoint>>;

@@ -15,6 +15,12 @@ pub enum GuardError {
     /// A page of another site sent it.
     #[error("pages of `{0}` may not call: name the origin in `gateway.origins` if they may")]
     Origin(String),
+    /// A token stands in its URL, where logs and histories keep it.
+    #[error(
+        "a token stands in the URL, where others read it: revoke it, and send the next one as \
+         `Authorization: Bearer`"
+    )]
+    Query,
 }
 
 /// The hosts that we are, and the pages that may call.
@@ -22,7 +28,22 @@ pub enum GuardError {
 pub struct Guard {
     hosts: Vec<String>,
     origins: Vec<String>,
+    /// How the pages of our own host begin: behind a proxy TLS may be spoken that is not ours.
+    schemes: &'static [&'static str],
 }
+
+/// Names under which tokens are put into URLs (RFC 6750, 2.3, and what is found in the wild).
+const TOKEN_NAMES: [&str; 9] = [
+    "access_token",
+    "token",
+    "id_token",
+    "auth",
+    "authorization",
+    "bearer",
+    "jwt",
+    "api_key",
+    "apikey",
+];
 
 impl Guard {
     /// What the options and the address that is listened on allow.
@@ -31,12 +52,23 @@ impl Guard {
         let port = address.port();
         let mut hosts = options.hosts.clone();
         hosts.push(address.to_string());
+        let usual = if options.tls.is_some() { 443 } else { 80 };
+        if port == usual {
+            // Then no client says the port.
+            let address = address.to_string();
+            let name = address.rsplit_once(':').map_or("", |(name, _)| name);
+            hosts.push(name.to_owned());
+        }
         if address.ip().is_loopback() {
             hosts.extend(["localhost", "127.0.0.1", "[::1]"].map(|name| format!("{name}:{port}")));
         }
         Self {
             hosts,
             origins: options.origins.clone(),
+            schemes: match options.tls {
+                Some(_) => &["https://"],
+                None => &["http://", "https://"],
+            },
         }
     }
 
@@ -45,6 +77,9 @@ impl Guard {
     /// # Errors
     /// [`GuardError`].
     pub fn check(&self, uri: &Uri, headers: &HeaderMap) -> Result<(), GuardError> {
+        if uri.query().is_some_and(has_token) {
+            return Err(GuardError::Query);
+        }
         let mut hosts = headers.get_all(header::HOST).iter();
         let host = hosts.next().and_then(|host| host.to_str().ok());
         let host = host.unwrap_or_default();
@@ -75,17 +110,49 @@ impl Guard {
     }
 
     fn is_origin(&self, origin: &str) -> bool {
-        let own = |scheme| {
+        let own = |scheme: &&str| {
             let host = origin.strip_prefix(scheme);
             host.is_some_and(|host| self.is_host(host))
         };
-        own("http://")
-            || own("https://")
+        self.schemes.iter().any(own)
             || self
                 .origins
                 .iter()
                 .any(|known| known.eq_ignore_ascii_case(origin))
     }
+}
+
+/// Whether a token stands in this query: under one of its usual names, or one that looks like a
+/// signed one under any other.
+fn has_token(query: &str) -> bool {
+    query.split(['&', ';']).any(|pair| {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        let name = decoded(name).to_ascii_lowercase().replace('-', "_");
+        let signed = value.starts_with("eyJ") && value.matches('.').count() >= 2;
+        signed || TOKEN_NAMES.contains(&name.as_str())
+    })
+}
+
+/// Without its percent-encoding, as far as it is ASCII: no name of a token is anything else.
+fn decoded(name: &str) -> String {
+    let mut parts = name.split('%');
+    let mut text = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let code = part
+            .get(..2)
+            .and_then(|hex| u8::from_str_radix(hex, 16).ok());
+        match code.filter(u8::is_ascii) {
+            Some(code) => {
+                text.push(char::from(code));
+                text.push_str(&part[2..]);
+            }
+            None => {
+                text.push('%');
+                text.push_str(part);
+            }
+        }
+    }
+    text
 }
 
 /// What a stranger sent, at a length that can be shown.
@@ -145,6 +212,26 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.insert(header::HOST, HeaderValue::from_static("localhost:7420"));
         assert!(guard().check(&target, &headers).is_err(), "absolute form");
+    }
+
+    #[test]
+    fn a_token_in_the_url_is_refused_whatever_it_is_called() {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::HOST, HeaderValue::from_static("localhost:7420"));
+        let asked = |target: &str| guard().check(&target.parse().expect("a URI"), &headers);
+        for bad in [
+            "/mcp?access_token=x",
+            "/mcp?a=b&Access-Token=x",
+            "/mcp?%61ccess_token=x",
+            "/mcp?token",
+            "/mcp?q=eyJhbGciOiJub25lIn0.e30.",
+            "/livez?bearer=x",
+        ] {
+            assert_eq!(asked(bad), Err(GuardError::Query), "{bad}");
+        }
+        for good in ["/mcp", "/mcp?", "/mcp?page=2&tokens=3", "/mcp?q=eyJ.x"] {
+            assert_eq!(asked(good), Ok(()), "{good}");
+        }
     }
 
     #[test]

@@ -14,11 +14,15 @@ use hyper_util::{
     service::TowerToHyperService,
 };
 use tokio::{
+    io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
 };
+use tokio_util::sync::CancellationToken;
 
-use super::{Guard, Options, drain};
+use super::{
+    Guard, GuardError, Options, TlsError, drain, handshake::Handshakes, tls::Certificates,
+};
 use crate::spawn::{Failure, Tasks};
 
 /// How long no connection is taken after one could not be: the machine has no room for more.
@@ -38,6 +42,9 @@ pub enum ListenError {
     /// Anything else.
     #[error("{0} can't be listened on: {1}")]
     Failed(SocketAddr, io::Error),
+    /// Its certificate.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
 }
 
 /// A listener at work.
@@ -45,6 +52,8 @@ pub enum ListenError {
 pub struct Listening {
     /// Where it listens.
     pub address: SocketAddr,
+    /// Whether TLS is spoken there.
+    pub tls: bool,
     tasks: Tasks,
 }
 
@@ -60,16 +69,18 @@ impl Listening {
 pub struct Bound {
     listener: TcpListener,
     options: Options,
+    certificates: Option<Certificates>,
     /// Where it listens.
     pub address: SocketAddr,
 }
 
 impl Bound {
-    /// Takes the address.
+    /// Takes the address, and reads the certificate.
     ///
     /// # Errors
     /// [`ListenError`].
     pub async fn bind(options: Options) -> Result<Self, ListenError> {
+        let certificates = options.tls.clone().map(Certificates::load).transpose()?;
         let failed = |error: io::Error| match error.kind() {
             io::ErrorKind::AddrInUse => ListenError::Taken(options.listen),
             _ => ListenError::Failed(options.listen, error),
@@ -79,6 +90,7 @@ impl Bound {
         Ok(Self {
             listener,
             options,
+            certificates,
             address,
         })
     }
@@ -91,8 +103,13 @@ impl Bound {
         let door = Door {
             router: routes.layer(middleware::from_fn_with_state(guard, turn_away)),
             head_time: self.options.head_time,
+            handshakes: self.certificates.clone().map(Handshakes::new),
             tasks: tasks.clone(),
         };
+        let tls = self.certificates.is_some();
+        if let Some(certificates) = self.certificates {
+            certificates.follow(&tasks);
+        }
         let places = Arc::new(Semaphore::new(self.options.connections));
         let stop = tasks.stopping();
         tasks.spawn("listener", Failure::Stops, async move {
@@ -103,6 +120,7 @@ impl Bound {
         });
         Listening {
             address: self.address,
+            tls,
             tasks,
         }
     }
@@ -114,7 +132,11 @@ async fn turn_away(State(guard): State<Arc<Guard>>, request: Request, next: Next
         Ok(()) => next.run(request).await,
         Err(why) => {
             drain(request.into_body()).await;
-            (StatusCode::FORBIDDEN, why.to_string()).into_response()
+            let status = match why {
+                GuardError::Query => StatusCode::BAD_REQUEST,
+                GuardError::Host(_) | GuardError::Origin(_) => StatusCode::FORBIDDEN,
+            };
+            (status, why.to_string()).into_response()
         }
     }
 }
@@ -122,6 +144,7 @@ async fn turn_away(State(guard): State<Arc<Guard>>, request: Request, next: Next
 struct Door {
     router: Router,
     head_time: Duration,
+    handshakes: Option<Handshakes>,
     tasks: Tasks,
 }
 
@@ -146,28 +169,46 @@ impl Door {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "a connection has gone already");
         }
-        let serving = http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(self.head_time)
-            .max_buf_size(HEAD_MAX)
-            .serve_connection(
-                TokioIo::new(stream),
-                TowerToHyperService::new(self.router.clone()),
-            );
+        let (router, head_time) = (self.router.clone(), self.head_time);
         let stop = self.tasks.stopping();
+        let handshakes = self.handshakes.clone();
         self.tasks.spawn("connection", Failure::Logged, async move {
             let _place = place;
-            let mut serving = std::pin::pin!(serving);
-            let ended = tokio::select! {
-                ended = serving.as_mut() => ended,
-                () = stop.cancelled() => {
-                    serving.as_mut().graceful_shutdown();
-                    serving.await
-                }
+            let Some(handshakes) = handshakes else {
+                return answer(stream, router, head_time, stop).await;
             };
-            if let Err(error) = ended {
-                tracing::debug!(%error, "a connection broke");
+            let encrypted = tokio::select! {
+                encrypted = handshakes.shake(stream) => encrypted,
+                () = stop.cancelled() => None,
+            };
+            if let Some(encrypted) = encrypted {
+                answer(encrypted, router, head_time, stop).await;
             }
         });
+    }
+}
+
+/// Answers what comes over one connection, until it ends or shall end.
+async fn answer(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    router: Router,
+    head_time: Duration,
+    stop: CancellationToken,
+) {
+    let serving = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(head_time)
+        .max_buf_size(HEAD_MAX)
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+    let mut serving = std::pin::pin!(serving);
+    let ended = tokio::select! {
+        ended = serving.as_mut() => ended,
+        () = stop.cancelled() => {
+            serving.as_mut().graceful_shutdown();
+            serving.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "a connection broke");
     }
 }

@@ -22,6 +22,9 @@ pub enum EnvelopeError {
     /// Not JSON at all.
     #[error("the body is not JSON: {0}")]
     Json(serde_json::Error),
+    /// No text, so not JSON either.
+    #[error("the body is not JSON: it is not UTF-8")]
+    NotUtf8,
     /// JSON, but not what JSON-RPC 2.0 asks for.
     #[error("the body is no JSON-RPC 2.0 {what}: {why}")]
     Shape {
@@ -91,7 +94,7 @@ impl Request {
     pub fn parse(body: Bytes) -> Result<Self, EnvelopeError> {
         let at = |part: &str| span(&body, part);
         let (method, name, id, meta) = {
-            let text = utf8(&body, "request")?;
+            let text = utf8(&body)?;
             let head: RequestHead<'_> = serde_json::from_str(text)
                 .map_err(|error| EnvelopeError::from_json("request", error))?;
             let method = Method::new(&head.method)?;
@@ -241,7 +244,7 @@ impl Response {
     /// [`EnvelopeError`]: not JSON, or neither a result nor an error, or both.
     pub fn parse(body: Bytes) -> Result<Self, EnvelopeError> {
         let (id, part) = {
-            let text = utf8(&body, "response")?;
+            let text = utf8(&body)?;
             let head: ResponseHead<'_> = serde_json::from_str(text)
                 .map_err(|error| EnvelopeError::from_json("response", error))?;
             let at = |raw: &RawValue| span(&body, raw.get());
@@ -327,8 +330,8 @@ pub fn splice(body: &[u8], edits: &[(Range<usize>, &str)]) -> Vec<u8> {
     out
 }
 
-fn utf8<'a>(body: &'a [u8], what: &'static str) -> Result<&'a str, EnvelopeError> {
-    std::str::from_utf8(body).map_err(|_| EnvelopeError::shape(what, "it is not UTF-8"))
+fn utf8(body: &[u8]) -> Result<&str, EnvelopeError> {
+    std::str::from_utf8(body).map_err(|_| EnvelopeError::NotUtf8)
 }
 
 /// Where `part`, a slice of `body`, stands in it.

@@ -7,7 +7,11 @@ use serde_json::{Map, Value, json};
 
 use super::{Mesh, result::Answer};
 use crate::{
-    call::{Call, Context, Notify, context::Correlation, notify::Notifications},
+    call::{
+        Call, Context, Notify,
+        context::{Correlation, Credential},
+        notify::Notifications,
+    },
     error::{Error, Kind},
     mcp::{Method, Request, version},
     name::{Instance, ServerName},
@@ -25,6 +29,8 @@ pub struct Ask {
     timeout: Duration,
     correlation: Option<Correlation>,
     notify: Option<Notify>,
+    /// In whose name, where it is not our own.
+    credential: Option<Credential>,
 }
 
 impl Ask {
@@ -47,6 +53,7 @@ impl Ask {
             meta: Map::new(),
             correlation: None,
             notify: None,
+            credential: None,
         })
     }
 
@@ -95,6 +102,12 @@ impl Ask {
         self
     }
 
+    /// With this call token.
+    pub(super) fn with(mut self, credential: Credential) -> Self {
+        self.credential = Some(credential);
+        self
+    }
+
     /// The call, with an id of its own.
     ///
     /// # Errors
@@ -112,6 +125,7 @@ impl Ask {
             context.correlation = correlation;
         }
         context.notify = self.notify;
+        context.credential = self.credential;
         let mut call = Call::new(self.server, request, context);
         call.instance = self.instance;
         Ok((self.mesh, call))

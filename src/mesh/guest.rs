@@ -4,24 +4,26 @@
 //! it for a call token *of that client*, and calls with that one: adapters check it as they check
 //! anybody's. The connect token goes no further; the edge proves with it that it was shown one.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, sync::Arc};
 
-use moka::{Expiry, future::Cache};
+use moka::future::Cache;
 use sha2::{Digest as _, Sha256};
 
-use super::{Mesh, session};
+use super::{
+    Mesh,
+    kept::{Kept, Renewal},
+    session,
+};
 use crate::{
-    access::{self, Audience, TokenError, Trust},
+    access::{
+        self, Audience, Trust,
+        exchange::{TOKEN_VOUCH, Vouch, Vouched},
+        issuer::Outside,
+    },
     call::{Principal, context::Credential},
     error::Error,
     name::Identity,
 };
-
-#[expect(
-    clippy::disallowed_types,
-    reason = "the cache reads the clock itself, and hands its time over in this type"
-)]
-type StdInstant = std::time::Instant;
 
 /// Clients that are remembered. Another one is exchanged anew.
 const GUESTS_MAX: u64 = 10_000;
@@ -47,33 +49,12 @@ impl Guest {
 pub struct Guests {
     mesh: Mesh,
     trust: Trust,
-    known: Cache<[u8; 32], Arc<Known>>,
+    known: Cache<[u8; 32], Arc<Kept>>,
 }
 
 impl fmt::Debug for Guests {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Guests").finish_non_exhaustive()
-    }
-}
-
-/// A token that was exchanged.
-struct Known {
-    identity: Identity,
-    credential: Credential,
-    renew_after: Duration,
-}
-
-/// A token is exchanged anew when four fifths of the call token's life are over.
-struct Renewal;
-
-impl Expiry<[u8; 32], Arc<Known>> for Renewal {
-    fn expire_after_create(
-        &self,
-        _: &[u8; 32],
-        known: &Arc<Known>,
-        _: StdInstant,
-    ) -> Option<Duration> {
-        Some(known.renew_after)
     }
 }
 
@@ -112,6 +93,38 @@ impl Guests {
         self.guest(&known.identity, known.credential.clone())
     }
 
+    /// Lets somebody in whose token an outside issuer made, and who was checked. The token goes no
+    /// further: only who he is does.
+    ///
+    /// # Errors
+    /// As [`Guests::admit`].
+    pub async fn admit_outside(&self, token: &str, outside: &Outside) -> Result<Guest, Error> {
+        let key: [u8; 32] = Sha256::digest(token.as_bytes()).into();
+        let known = match self.known.get(&key).await {
+            Some(known) => known,
+            None => self
+                .known
+                .try_get_with(key, self.vouch(outside))
+                .await
+                .map_err(|error| again(&error))?,
+        };
+        self.guest(&known.identity, known.credential.clone())
+    }
+
+    async fn vouch(&self, outside: &Outside) -> Result<Arc<Kept>, Error> {
+        let left = outside.expires.saturating_sub(access::now());
+        let vouch = Vouch {
+            name: outside.identity.to_string(),
+            permissions: outside.permissions.to_strings(),
+            // The leeway of two clocks may be all that is left.
+            ttl_seconds: left.max(1),
+        };
+        let vouched: Vouched = self.mesh.control(TOKEN_VOUCH, vouch).await?;
+        let credential = session::credential(vouched.token);
+        let identity = outside.identity.clone();
+        Ok(Kept::new(identity, credential, vouched.expires_at)?)
+    }
+
     /// The member itself.
     ///
     /// # Errors
@@ -134,25 +147,17 @@ impl Guests {
         })
     }
 
-    async fn exchange(&self, token: &str) -> Result<Arc<Known>, Error> {
+    async fn exchange(&self, token: &str) -> Result<Arc<Kept>, Error> {
         // Before anybody is asked: what anybody could make up costs the control plane nothing.
         let claims = self.trust.open(token, Audience::Connect)?;
         let caller = (claims.sub != *self.mesh.identity()).then(|| claims.sub.clone());
         let state = session::exchange(token, caller, self.mesh.stack()).await?;
-        let left = state.expires.saturating_sub(access::now());
-        if left == 0 {
-            return Err(TokenError::Expired.into());
-        }
-        Ok(Arc::new(Known {
-            identity: claims.sub,
-            credential: state.credential,
-            renew_after: Duration::from_secs(left * 4 / 5),
-        }))
+        Ok(Kept::new(claims.sub, state.credential, state.expires)?)
     }
 }
 
 /// An error that several waited for, for each of them.
-fn again(error: &Error) -> Error {
+pub(super) fn again(error: &Error) -> Error {
     Error::from_fault(&error.to_fault())
         .unwrap_or_else(|| Error::new(error.kind(), error.message()))
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{Mesh, feed::Feed};
 use crate::{
-    access::Trust,
+    access::{Trust, trust::Dropped},
     error::{Error, Kind},
     spawn::{Failure, Tasks},
 };
@@ -18,7 +18,7 @@ pub(super) async fn follow(mesh: &Mesh, tasks: &Tasks) -> Result<Trust, Error> {
     let mut feed = Feed::open(mesh, "trust_open").await?;
     let first = tokio::time::timeout(FIRST_MAX, async {
         while !trust.is_fresh() {
-            take(&trust, &feed.next().await);
+            take(mesh, &trust, &feed.next().await).await;
         }
     });
     if first.await.is_err() {
@@ -27,11 +27,11 @@ pub(super) async fn follow(mesh: &Mesh, tasks: &Tasks) -> Result<Trust, Error> {
             "the control plane sent no snapshot of tokens; without one nobody can be let in",
         ));
     }
-    let (following, stop) = (trust.clone(), tasks.stopping());
+    let (mesh, following, stop) = (mesh.clone(), trust.clone(), tasks.stopping());
     tasks.spawn("token snapshots", Failure::Stops, async move {
         let keep = async {
             loop {
-                take(&following, &feed.next().await);
+                take(&mesh, &following, &feed.next().await).await;
             }
         };
         tokio::select! { () = stop.cancelled() => {}, () = keep => {} }
@@ -39,9 +39,15 @@ pub(super) async fn follow(mesh: &Mesh, tasks: &Tasks) -> Result<Trust, Error> {
     Ok(trust)
 }
 
-fn take(trust: &Trust, signed: &[u8]) {
+async fn take(mesh: &Mesh, trust: &Trust, signed: &[u8]) {
     let applied = match std::str::from_utf8(signed) {
-        Ok(text) => trust.apply(text).map_err(|dropped| dropped.to_string()),
+        Ok(text) => match trust.apply(text) {
+            Err(dropped @ Dropped::Unsigned(_)) => {
+                by_new_keys(mesh, trust, text).await.or(Err(dropped))
+            }
+            applied => applied,
+        }
+        .map_err(|dropped| dropped.to_string()),
         Err(error) => Err(error.to_string()),
     };
     if let Err(why) = applied {
@@ -51,4 +57,14 @@ fn take(trust: &Trust, signed: &[u8]) {
             "a snapshot of tokens was dropped"
         );
     }
+}
+
+/// Whoever was away when a key was replaced does not know the new one. The control plane tells it
+/// with each call token, by a way that is not signed but the broker's own: once for each snapshot.
+async fn by_new_keys(mesh: &Mesh, trust: &Trust, text: &str) -> Result<(), Error> {
+    mesh.session().renew_now().await?;
+    trust.begin_again(mesh.session().anchor());
+    trust
+        .apply(text)
+        .map_err(|dropped| Error::new(Kind::InternalError, dropped.to_string()))
 }

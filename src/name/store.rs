@@ -2,8 +2,16 @@
 
 /// Issued tokens: who, what, until when, revoked or not.
 pub const TOKENS: &str = "WEFT_TOKENS";
+/// What is granted and denied beside tokens.
+pub const GRANTS: &str = "WEFT_GRANTS";
 /// Servers and their instances, as their heartbeats told.
 pub const SERVERS: &str = "WEFT_SERVERS";
+/// Shared resources, all but their contents.
+pub const RESOURCES: &str = "WEFT_RESOURCES";
+/// The contents of shared resources, in parts.
+pub const RESOURCE_PARTS: &str = "WEFT_RESOURCE_PARTS";
+/// What the subjects of those begin with; owner, upload and the part's number follow.
+pub const RESOURCE_SUBJECTS: &str = "weft.v1.res";
 
 /// What the subjects of all events begin with.
 pub const EVENTS: &str = "weft.v1.evt";

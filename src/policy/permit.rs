@@ -1,11 +1,15 @@
-//! Whether the caller may: his permissions against what the call needs.
+//! Whether the caller may: his permissions and the grants against what the call needs.
 
 use std::task::{Context, Poll};
 
 use tower::Service;
 
 use crate::{
-    call::{Call, CallFuture, CallService, Permissions, Reply},
+    call::{
+        Call, CallFuture, CallService, Principal, Reply,
+        condition::{Arguments, Facts},
+        grant::{Decision, Reason},
+    },
     error::{Error, Kind},
 };
 
@@ -59,13 +63,24 @@ pub fn server_needs(call: &Call) -> Need<'_> {
 const ANY: &[&str] = &["call", "list", "read", "subscribe"];
 
 impl Need<'_> {
-    /// Whether these permissions are enough.
+    /// Whether this caller may have it, with this call.
     #[must_use]
-    pub fn is_met(&self, permissions: &Permissions) -> bool {
+    pub fn decide(&self, principal: &Principal, call: &Call) -> Decision {
         match self {
-            Self::Nothing => true,
-            Self::One(action, target) => permissions.permitting(action, target).is_some(),
-            Self::Any(actions, prefix) => permissions.touches(actions, prefix),
+            Self::Nothing => Decision::Permitted(Reason::Token),
+            Self::One(action, target) => {
+                let facts = Facts {
+                    server: call.server.as_str(),
+                    tool: call.request.name().unwrap_or_default(),
+                    arguments: Arguments::Of(&call.request),
+                    now_ms: None,
+                };
+                principal.decide(action, target, facts)
+            }
+            Self::Any(actions, prefix) if principal.might(actions, prefix) => {
+                Decision::Permitted(Reason::Token)
+            }
+            Self::Any(..) => Decision::Refused(Reason::Nothing),
         }
     }
 }
@@ -96,17 +111,22 @@ impl<S> Permit<S> {
             ));
         };
         let need = (self.needs)(call);
-        if need.is_met(&principal.permissions) {
+        let decision = need.decide(principal, call);
+        if decision.is_permitted() {
             return Ok(());
         }
-        Err(Error::new(
-            Kind::AccessDenied,
-            format!(
-                "`{}` may not do this on `{}`: it needs {need}. `weft token issue {} --allow …` \
-                 makes a token that permits it",
-                principal.identity, call.server, principal.identity
+        let who = &principal.identity;
+        let way = match decision.reason() {
+            Reason::Nothing => format!(
+                ". `weft token issue {who} --allow …` makes a token that permits it, `weft grant \
+                 add {who} …` permits it at once"
             ),
-        ))
+            _ => String::new(),
+        };
+        let server = &call.server;
+        let said =
+            format!("`{who}` may not do this on `{server}`: it needs {need}; {decision}{way}");
+        Err(Error::new(Kind::AccessDenied, said))
     }
 }
 
@@ -136,7 +156,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        call::{self, Principal, service::answer},
+        call::{self, Permissions, service::answer},
         mcp::Request,
         name::{Identity, ServerName},
     };
@@ -149,12 +169,9 @@ mod tests {
             })
         });
         let mut context = call::Context::new(Duration::from_secs(1));
-        context.principal = Some(Arc::new(Principal {
-            identity: Identity::new("alice").expect("a name"),
-            permissions: Permissions::parse(&[permission]).expect("a permission"),
-            expires: u64::MAX,
-            tokens: Vec::new(),
-        }));
+        let alice = Identity::new("alice").expect("a name");
+        let may = Permissions::parse(&[permission]).expect("a permission");
+        context.principal = Some(Arc::new(Principal::new(alice, may)));
         let server = ServerName::new("gh").expect("a name");
         let request = Request::parse(Bytes::copy_from_slice(body.as_bytes())).expect("a request");
         Permit::new(server_needs, inner)

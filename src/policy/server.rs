@@ -2,6 +2,7 @@
 
 use super::{
     auth::{Auth, Open},
+    limit::{Limit, Limiter},
     metrics::Metrics,
     permit::{Needs, Permit, server_needs},
     tasks::{Recorder, TaskEvents},
@@ -26,6 +27,8 @@ pub struct Options {
     pub needs: Needs,
     /// Which calls need no token.
     pub open: Open,
+    /// Who counts calls, where some are limited.
+    pub limiter: Option<Limiter>,
     /// The tools' schemas, where arguments are to be checked here.
     pub schemas: Option<Schemas>,
     /// Who takes down calls as tasks, where some are to be.
@@ -41,6 +44,7 @@ impl Options {
             tools,
             needs: server_needs,
             open: |_| false,
+            limiter: None,
             schemas: None,
             tasks: None,
         }
@@ -59,10 +63,12 @@ impl std::fmt::Debug for Options {
 /// 2. **metrics**: refusals count too.
 /// 3. **auth**: nobody is anybody before it.
 /// 4. **permit**: needs the principal, and refuses before arguments are looked at.
-/// 5. **validate**: what it says of arguments only those may hear who may call.
-/// 6. **tasks**: what was refused never began, and what ran out of time failed. Only where calls are
+/// 5. **limit**: only calls that are permitted are counted, and arguments are looked at for those
+///    alone that are within the limits.
+/// 6. **validate**: what it says of arguments only those may hear who may call.
+/// 7. **tasks**: what was refused never began, and what ran out of time failed. Only where calls are
 ///    to be told of; elsewhere it is not there.
-/// 7. **timeout**: the time is for the work, and what it drops is a call under way.
+/// 8. **timeout**: the time is for the work, and what it drops is a call under way.
 pub fn stack<S: CallService>(upstream: S, mut options: Options) -> SharedService {
     let timeout = Timeout::new(upstream);
     match options.tasks.take() {
@@ -73,7 +79,8 @@ pub fn stack<S: CallService>(upstream: S, mut options: Options) -> SharedService
 
 fn over<S: CallService>(work: S, options: Options) -> SharedService {
     let validate = Validate::new(options.schemas, work);
-    let permit = Permit::new(options.needs, validate);
+    let limit = Limit::new(options.limiter, validate);
+    let permit = Permit::new(options.needs, limit);
     let auth = Auth::new(options.trust, options.open, permit);
     let metrics = Metrics::new(options.tools, auth);
     SharedService::new(Trace::new(Side::Server, metrics))

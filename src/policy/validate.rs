@@ -3,6 +3,8 @@
 //! Servers check their arguments themselves, and their words are better than ours: so this is
 //! for those that do not, where their operator says so (`validate: adapter`).
 
+mod strict;
+
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
@@ -61,15 +63,19 @@ impl<S> Validate<S> {
             return Ok(());
         };
         let validator = self.compiled(tool, &schema)?;
-        let params: Value = serde_json::from_str(call.request.params().unwrap_or("{}"))
-            .map_err(|error| Error::new(Kind::InvalidParams, error.to_string()))?;
-        let empty = Value::Object(serde_json::Map::new());
-        let arguments = params.get("arguments").unwrap_or(&empty);
-        let Some(wrong) = validator.iter_errors(arguments).next() else {
+        let arguments = strict::arguments(call.request.params().unwrap_or("{}"));
+        let arguments = arguments.map_err(|why| {
+            let said = format!("the arguments of `{tool}` can't be checked: {why}");
+            Error::new(Kind::InvalidParams, said)
+        })?;
+        let arguments = arguments.unwrap_or_else(|| Value::Object(serde_json::Map::new()));
+        let Some(wrong) = validator.iter_errors(&arguments).next() else {
             return Ok(());
         };
         let at = wrong.instance_path().to_string();
         let place = if at.is_empty() { "/" } else { at.as_str() };
+        // The value may be a secret, and this is logged: who sent it knows it.
+        let wrong = wrong.masked();
         Err(Error::new(
             Kind::InvalidParams,
             format!("the arguments of `{tool}` do not fit its schema: at `{place}`: {wrong}"),

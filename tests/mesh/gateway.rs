@@ -4,9 +4,13 @@
 mod changes;
 mod door;
 mod errors;
+mod grants;
 mod http;
+mod issuers;
+mod limits;
 mod pipes;
 mod sessions;
+mod tls;
 
 use std::time::Duration;
 
@@ -16,22 +20,22 @@ use weftbus::{app::up::Up, name::Identity};
 use crate::stage::{Stage, fixture, real, servers};
 
 /// The revision that says with each request what it is.
-const MODERN: &str = "2026-07-28";
+pub(crate) const MODERN: &str = "2026-07-28";
 
 /// A mesh with a server of each era, a program that is not there, and who may do everything.
-struct Place {
-    stage: Stage,
-    up: Up,
-    everything: String,
+pub(crate) struct Place {
+    pub(crate) stage: Stage,
+    pub(crate) up: Up,
+    pub(crate) everything: String,
 }
 
 impl Place {
-    async fn open() -> Self {
+    pub(crate) async fn open() -> Self {
         Self::with("").await
     }
 
     /// With more lines in `weft.yaml`.
-    async fn with(more: &str) -> Self {
+    pub(crate) async fn with(more: &str) -> Self {
         let (python, python1) = (real("python"), real("python1"));
         let (modern, legacy) = (fixture("modern.py"), fixture("legacy.py"));
         let yaml = servers(&[
@@ -49,16 +53,16 @@ impl Place {
         }
     }
 
-    fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         self.up.gateway_url().expect("there is a gateway")
     }
 
     /// A client that may do everything, at `/mcp` or `/mcp/{server}`.
-    fn client(&self, server: &str) -> Client {
+    pub(crate) fn client(&self, server: &str) -> Client {
         self.client_with(server, &self.everything)
     }
 
-    fn client_with(&self, server: &str, token: &str) -> Client {
+    pub(crate) fn client_with(&self, server: &str, token: &str) -> Client {
         Client {
             http: reqwest::Client::new(),
             url: format!("{}{server}", self.url()),
@@ -67,11 +71,11 @@ impl Place {
         }
     }
 
-    async fn token(&self, name: &str, permissions: &[&str]) -> String {
+    pub(crate) async fn token(&self, name: &str, permissions: &[&str]) -> String {
         issue(&self.up, name, permissions).await
     }
 
-    async fn end(self) {
+    pub(crate) async fn end(self) {
         self.up.stop().await;
     }
 }
@@ -84,38 +88,38 @@ async fn issue(up: &Up, name: &str, permissions: &[&str]) -> String {
 
 /// A client that speaks HTTP by hand.
 #[derive(Clone)]
-struct Client {
-    http: reqwest::Client,
-    url: String,
-    token: String,
+pub(crate) struct Client {
+    pub(crate) http: reqwest::Client,
+    pub(crate) url: String,
+    pub(crate) token: String,
     /// The session of an older client.
-    session: Option<String>,
+    pub(crate) session: Option<String>,
 }
 
 /// What came back.
-struct Said {
-    status: u16,
-    headers: reqwest::header::HeaderMap,
-    body: String,
+pub(crate) struct Said {
+    pub(crate) status: u16,
+    pub(crate) headers: reqwest::header::HeaderMap,
+    pub(crate) body: String,
 }
 
 impl Said {
-    fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap_or_else(|_| panic!("no JSON: {}", self.body))
     }
 
     /// The code of the error, or the texts of the result.
-    fn code(&self) -> i64 {
+    pub(crate) fn code(&self) -> i64 {
         self.json()["error"]["code"].as_i64().unwrap_or_default()
     }
 
-    fn header(&self, name: &str) -> &str {
+    pub(crate) fn header(&self, name: &str) -> &str {
         let value = self.headers.get(name);
         value.map_or("", |value| value.to_str().expect("text"))
     }
 
     /// The messages of a stream.
-    fn events(&self) -> Vec<Value> {
+    pub(crate) fn events(&self) -> Vec<Value> {
         assert_eq!(
             self.header("content-type"),
             "text/event-stream",
@@ -133,7 +137,7 @@ impl Said {
 
 impl Client {
     /// A POST as a client of this era makes it; `change` breaks one thing.
-    fn post(&self, body: &Value) -> reqwest::RequestBuilder {
+    pub(crate) fn post(&self, body: &Value) -> reqwest::RequestBuilder {
         let mut request = self
             .http
             .post(&self.url)
@@ -157,12 +161,12 @@ impl Client {
         request.body(body.to_string())
     }
 
-    async fn send(&self, body: &Value) -> Said {
+    pub(crate) async fn send(&self, body: &Value) -> Said {
         read(self.post(body)).await
     }
 
     /// A request of this era.
-    fn request(&self, method: &str, params: Value) -> Value {
+    pub(crate) fn request(&self, method: &str, params: Value) -> Value {
         let mut params = params;
         if self.session.is_none() {
             let meta = params
@@ -176,16 +180,16 @@ impl Client {
         json!({"jsonrpc": "2.0", "id": "q", "method": method, "params": params})
     }
 
-    async fn ask(&self, method: &str, params: Value) -> Said {
+    pub(crate) async fn ask(&self, method: &str, params: Value) -> Said {
         self.send(&self.request(method, params)).await
     }
 
-    async fn call(&self, tool: &str, arguments: Value) -> Said {
+    pub(crate) async fn call(&self, tool: &str, arguments: Value) -> Said {
         self.ask("tools/call", json!({"name": tool, "arguments": arguments}))
             .await
     }
 
-    async fn names(&self) -> Vec<String> {
+    pub(crate) async fn names(&self) -> Vec<String> {
         let listed = self.ask("tools/list", json!({})).await.json();
         let tools = listed["result"]["tools"].as_array();
         let tools = tools.unwrap_or_else(|| panic!("no list: {listed}")).iter();
@@ -195,7 +199,7 @@ impl Client {
     }
 
     /// The same client with a session of an older revision.
-    async fn opened(mut self, revision: &str) -> Self {
+    pub(crate) async fn opened(mut self, revision: &str) -> Self {
         let said = self.send(&initialize(revision)).await;
         assert_eq!((said.status, said.code()), (200, 0), "{}", said.body);
         self.session = Some(said.header("mcp-session-id").to_owned());
@@ -211,7 +215,7 @@ fn initialize(revision: &str) -> Value {
     }})
 }
 
-async fn read(request: reqwest::RequestBuilder) -> Said {
+pub(crate) async fn read(request: reqwest::RequestBuilder) -> Said {
     said_by(request.send().await.expect("an answer")).await
 }
 
@@ -225,7 +229,7 @@ async fn said_by(response: reqwest::Response) -> Said {
 }
 
 /// The texts of a result.
-fn text(said: &Value) -> &str {
+pub(crate) fn text(said: &Value) -> &str {
     said["result"]["content"][0]["text"]
         .as_str()
         .unwrap_or_else(|| panic!("no text: {said}"))

@@ -1,6 +1,12 @@
 //! Who calls, through the whole product: every refusal has an error of its own, comes at once, and
 //! has a twin that differs in one thing and passes.
 
+mod acting;
+mod granted;
+mod keys;
+mod renewal;
+mod revoked;
+
 use std::{fmt::Write as _, time::Duration};
 
 use serde_json::{Value, json};
@@ -58,6 +64,7 @@ impl Place {
             permissions: Permissions::parse(permissions).expect("permissions"),
             role: None,
             ttl: None,
+            renewable: None,
         };
         let control = self.up.plane().control();
         control.issue_local(wish).await.expect("a token")
@@ -67,6 +74,13 @@ impl Place {
     fn call_token(&self, issued: &Issued) -> String {
         let claims = issued.claims.call(&Lifetimes::default(), access::now());
         sign(&claims, self.secrets.signing())
+    }
+
+    /// The same, by the key that signs by now.
+    fn call_token_now(&self, issued: &Issued) -> String {
+        let secrets = Secrets::load_from(&self.stage.path().join("data")).expect("secrets");
+        let claims = issued.claims.call(&Lifetimes::default(), access::now());
+        sign(&claims, secrets.signing())
     }
 
     /// A connection that sends whatever token it is told to, which no library of ours would.

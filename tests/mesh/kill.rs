@@ -44,13 +44,29 @@ async fn echo(by: &Mesh, server: &str) -> Result<(), Error> {
     Ok(())
 }
 
-/// The process of a server, as the registry tells.
-async fn pid(by: &Mesh, server: &str) -> u32 {
+/// The process of a server, as the registry tells; none while it has none.
+async fn process(by: &Mesh, server: &str) -> Option<u32> {
     let question = json!({"server": server});
     let entry: Value = by
         .control("server_get", question)
         .await
         .expect("it is known");
-    let pid = entry["instances"][0]["pid"].as_u64().expect("it runs");
-    u32::try_from(pid).expect("a process id")
+    let pid = entry["instances"][0]["pid"].as_u64()?;
+    Some(u32::try_from(pid).expect("a process id"))
+}
+
+async fn pid(by: &Mesh, server: &str) -> u32 {
+    process(by, server).await.expect("it runs")
+}
+
+/// The registry hears of another process soon after it answers.
+async fn has_another_process(by: &Mesh, server: &str, than: u32) {
+    let end = Instant::now() + PATIENCE;
+    while process(by, server).await.is_none_or(|pid| pid == than) {
+        assert!(
+            Instant::now() < end,
+            "{server} still has the process {than}"
+        );
+        sleep(Duration::from_millis(20)).await;
+    }
 }

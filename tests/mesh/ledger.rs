@@ -119,6 +119,15 @@ impl Scene {
         Self::set(tempfile::tempdir().expect("a folder"), Vec::new()).await
     }
 
+    /// One in which two write and one reads, all of them by the shortest way.
+    async fn busy() -> Self {
+        let mut scene = Self::usual().await;
+        let url = scene.node.url();
+        scene.read(url.clone(), None).await;
+        scene.write([url.clone(), url], IMPATIENT).await;
+        scene
+    }
+
     /// Lets two begin: the patient `w0`, and `w1` that gives up so soon, each by a way of its own.
     async fn write(&mut self, urls: [String; 2], patience: Duration) {
         let patience = [None, Some(patience)];

@@ -216,6 +216,7 @@ async fn a_native_server_is_one_of_the_mesh() {
         progress_comes(&caller).await;
         it_is_cancelled(&caller, &native).await;
         it_is_known(&caller, language).await;
+        it_decides_by_grants(&caller).await;
         it_leaves(native, &caller).await;
         caller.close().await;
         up.stop().await;
@@ -268,6 +269,37 @@ async fn it_is_known(caller: &Mesh, language: Language) {
     assert_eq!(entry["instances"][0]["transport"], native, "{language:?}");
     assert_eq!(entry["tools"], 3);
     assert_eq!(entry["toolDigests"][0]["name"], "add");
+}
+
+/// What no subject says, the server alone decides; a condition that it does not evaluate takes.
+async fn it_decides_by_grants(caller: &Mesh) {
+    for condition in [Value::Null, json!("caller == 'somebody'")] {
+        let denial = json!({
+            "who": "*", "permission": "call:tools/adder/gr*", "deny": true, "if": condition,
+        });
+        let denied: Value = caller.control("grant_add", denial).await.expect("denied");
+        assert_eq!(denied["connectionsCut"], 0, "{denied}");
+        comes_to(caller, Some(Kind::AccessDenied)).await;
+        assert_eq!(text(caller, "add", json!({"a": 1, "b": 1})).await, "2");
+        let id = json!({"id": denied["grant"]["id"]});
+        let _removed: Value = caller.control("grant_remove", id).await.expect("removed");
+        comes_to(caller, None).await;
+    }
+}
+
+async fn comes_to(caller: &Mesh, refusal: Option<Kind>) {
+    let end = Instant::now() + PATIENCE;
+    loop {
+        let called = caller
+            .call_tool("adder", "größe", json!({"text": "a"}))
+            .await;
+        let said = called.err().map(|error| error.kind());
+        if said == refusal {
+            return;
+        }
+        assert!(Instant::now() < end, "{said:?} in place of {refusal:?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
 
 /// Told to end, it says goodbye: nobody waits for its next heartbeat.

@@ -157,6 +157,7 @@ pub(crate) fn wish(name: &str, role: Option<Role>, permissions: &[&str]) -> Wish
         permissions: Permissions::parse(permissions).expect("permissions"),
         role,
         ttl: None,
+        renewable: None,
     }
 }
 
@@ -170,6 +171,7 @@ pub(crate) fn options(url: &str, secrets: &Arc<Secrets>) -> Options {
         replicas: 1,
         accounts: Accounts::Mesh,
         declared: Declared::default(),
+        sharing: weftbus::resource::Sharing::default(),
     }
 }
 

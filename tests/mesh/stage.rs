@@ -6,6 +6,7 @@
 use std::{
     ffi::OsStr,
     fs::{self, File},
+    net::SocketAddr,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::OnceLock,
@@ -29,7 +30,7 @@ use crate::{
 /// How long a mesh and its servers may take to start on a machine that is busy.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 /// What a mesh in a process of its own says to people.
-const LOG: &str = "process.log";
+pub(crate) const LOG: &str = "process.log";
 
 /// The folder of one mesh.
 pub(crate) struct Stage {
@@ -62,7 +63,12 @@ impl Stage {
     }
 
     pub(crate) async fn start(&self) -> Result<Up, StartError> {
-        start(self.dir.path()).await
+        start(self.dir.path(), Some(([127, 0, 0, 1], 0).into())).await
+    }
+
+    /// A mesh that listens where its own file says.
+    pub(crate) async fn listening(&self) -> Up {
+        start(self.dir.path(), None).await.expect("the mesh starts")
     }
 
     pub(crate) async fn up(&self) -> Up {
@@ -96,7 +102,7 @@ impl Stage {
     }
 }
 
-async fn start(folder: &Path) -> Result<Up, StartError> {
+async fn start(folder: &Path, listen: Option<SocketAddr>) -> Result<Up, StartError> {
     nats_server();
     let client = folder.join("mcp.json");
     let sources = Sources {
@@ -104,7 +110,7 @@ async fn start(folder: &Path) -> Result<Up, StartError> {
         import: client.exists().then_some(client).into_iter().collect(),
         overrides: Overrides {
             data: Some(folder.join("data")),
-            listen: Some(([127, 0, 0, 1], 0).into()),
+            listen,
             ..Overrides::default()
         },
         env: Env::process(),
@@ -132,6 +138,11 @@ pub(crate) struct Process {
 impl Process {
     /// Starts the mesh of this folder, and waits until it serves.
     pub(crate) async fn start(stage: &Stage) -> Self {
+        Self::start_with(stage, &[]).await
+    }
+
+    /// The same, with more variables.
+    pub(crate) async fn start_with(stage: &Stage, variables: &[(&str, &str)]) -> Self {
         let log = stage.path().join(LOG);
         let client = stage.path().join("mcp.json");
         let import = client.exists().then_some(["--import", "mcp.json"]);
@@ -140,6 +151,7 @@ impl Process {
             .args(import.iter().flatten())
             .arg("--nats-server")
             .arg(nats_server())
+            .envs(variables.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(File::create(&log).expect("the folder is ours"))

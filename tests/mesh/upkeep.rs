@@ -25,7 +25,8 @@ use crate::{
     server::nats_server,
 };
 
-fn beat(server: &str, state: State) -> Heartbeat {
+/// What an instance of a server without tools says.
+pub(crate) fn beat(server: &str, state: State) -> Heartbeat {
     Heartbeat {
         server: server.parse().expect("a name"),
         instance: "i1".parse().expect("a name"),

@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from wire import ME, b64, unb64
 
 CLAIMS = {"sub", "serverName", "permissions", "role", "iss", "aud", "jti", "iat", "nbf", "exp", "par"}
-SNAPSHOT = {"iss", "aud", "number", "iat_ms", "keys", "revoked"}
+SNAPSHOT = {"iss", "aud", "number", "iat_ms", "keys", "revoked", "grants"}
 
 
 class Refused(Exception):
@@ -48,7 +48,7 @@ def touches(pattern, prefix):
 class Trust:
     def __init__(self, anchor):  # it came with our own call token
         self.mesh, self.keys = anchor["issuer"], self.public(anchor["keys"])
-        self.number, self.until, self.revoked = -1, 0, set()
+        self.number, self.until, self.revoked, self.grants = -1, 0, set(), []
 
     @staticmethod
     def public(jwks):
@@ -70,7 +70,7 @@ class Trust:
         fresh = abs(said["iat_ms"] / 1000 - time.time()) <= 30 and said["number"] > self.number
         if set(said) == SNAPSHOT and (said["iss"], said["aud"]) == (self.mesh, ME) and fresh:
             self.keys, self.revoked = self.public(said["keys"]), set(said["revoked"])
-            self.number, self.until = said["number"], time.monotonic() + 30
+            self.number, self.until, self.grants = said["number"], time.monotonic() + 30, said["grants"]
 
     def check(self, token, caller, method, tool):  # "What a server checks", 12 to 16
         if time.monotonic() > self.until:
@@ -96,7 +96,13 @@ class Trust:
             raise no_token("TOKEN_WRONG_CALLER", "the token is not the caller's own")
         if {b64(jti.bytes), b64(uuid.UUID(held["par"]).bytes)} & self.revoked:
             raise no_token("TOKEN_REVOKED", "the token was revoked")
-        if not any(self.permits(permission, method, tool) for permission in held["permissions"]):
+        # "Grants": a condition that nobody evaluates here is in doubt, and gives nothing, but takes.
+        mine = [grant for grant in self.grants if matches(grant["who"], caller)]
+        given = [grant["permission"] for grant in mine if not grant.get("deny") and "if" not in grant]
+        taken = [grant["permission"] for grant in mine if grant.get("deny")] if method == "tools/call" else []
+        if any(self.permits(permission, method, tool) for permission in taken) or not any(
+            self.permits(permission, method, tool) for permission in held["permissions"] + given
+        ):
             raise Refused(-32004, "ACCESS_DENIED", f"{caller} may not {method} {tool or ''} here")
 
     @staticmethod

@@ -3,7 +3,11 @@
 //!
 //! The bare side is the client library by hand, with as many acknowledgements under way, on a stream
 //! with the same settings, and with bodies of the same bytes. Nothing of it is in the way of the
-//! permission lists.
+//! permission lists. A lone event is also published by hand: the same message, by a member, with the
+//! client library alone. What that takes more than bare is the price of what the mesh promises: an id
+//! that repeats are known by, headers that others read, streams in an account that no member is in.
+
+use std::time::Duration;
 
 use bytes::Bytes;
 use schemars::JsonSchema;
@@ -23,7 +27,7 @@ use crate::{
     },
     control::Durability,
     error::{Error, Kind},
-    event::{Event, From, Wish},
+    event::{Event, EventKey, From, Wish, message},
     mesh::{Begin, Mesh, Told},
     name::Identity,
     spawn::Tasks,
@@ -39,6 +43,7 @@ const READ_MAX: u64 = 200_000;
 const STREAM: &str = "WEFT_TASKS";
 const TYPE: &str = "task.measured";
 const PUBLISHER: &str = "bench-publisher";
+const BY_HAND: &str = "bench-by-hand";
 
 /// What `weft bench events` prints.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
@@ -52,7 +57,9 @@ pub struct Report {
     pub bytes: usize,
     /// Events that were acknowledged.
     pub acknowledged: u64,
-    /// Events that the stream keeps, as it says itself; the same number.
+    /// Events that were acknowledged to the member that publishes by hand.
+    pub by_hand_acknowledged: u64,
+    /// Events that the stream keeps, as it says itself; the same number as both together.
     pub stored: u64,
     /// Bare messages that were acknowledged.
     pub bare_acknowledged: u64,
@@ -64,6 +71,8 @@ pub struct Report {
     pub bare_publish_rate: f64,
     /// Median time of a lone event, microseconds.
     pub lone_p50_us: f64,
+    /// Median time of the same event that a member publishes by hand, microseconds.
+    pub by_hand_lone_p50_us: f64,
     /// Median time of a lone bare message, microseconds.
     pub bare_lone_p50_us: f64,
     /// Events read a second, in order, from the first of them on.
@@ -87,6 +96,8 @@ pub struct Ratios {
     pub publish: Ratio,
     /// Median time of a lone event.
     pub lone: Ratio,
+    /// The same, over that of the same event published by hand.
+    pub lone_by_hand: Ratio,
     /// Rate of reading.
     pub replay: Ratio,
 }
@@ -99,6 +110,11 @@ struct Sides {
 }
 
 impl Sides {
+    fn push(&mut self, weft: Measured, bare: Measured) {
+        self.weft.push(weft);
+        self.bare.push(bare);
+    }
+
     fn ratio(&self, of: impl Fn(&Measured) -> f64) -> Ratio {
         ratio(self.weft.iter().map(&of), self.bare.iter().map(&of))
     }
@@ -124,65 +140,66 @@ pub async fn run(plan: Plan, options: UpOptions) -> Result<Report, StartError> {
 
 async fn measure(up: &Up, plan: Plan, tasks: &Tasks) -> Result<Report, Error> {
     let allowed = ["publish", "subscribe"].map(|action| format!("{action}:events/*"));
-    let mesh = join(up, PUBLISHER, &allowed).await?;
     let store = &up.plane().connect_beside("bench", tasks).await?;
-    let bare = BareStream::make(store).await?;
-    let event = || Event::new(TYPE, json!({"text": "x".repeat(DATA - 11)}));
-    let body = Bytes::from(vec![b'x'; stored_bytes(event())?]);
-    let bytes = body.len();
-    let ask_weft = || {
-        let mesh = mesh.clone();
-        move || {
-            let (mesh, event) = (mesh.clone(), event());
-            async move { mesh.events().publish(event).await.map(|_| Bytes::new()) }
-        }
+    let writers = Writers {
+        mesh: join(up, PUBLISHER, &allowed).await?,
+        by_hand: join(up, BY_HAND, &allowed).await?,
+        bare: BareStream::make(store).await?,
     };
-    let ask_bare = || {
-        let (bare, body) = (bare.clone(), body.clone());
-        move || {
-            let (bare, body) = (bare.clone(), body.clone());
-            async move { bare.publish(body).await }
-        }
-    };
-    let (mut publish, mut lone) = (Sides::default(), Sides::default());
-    let (mut acknowledged, mut bare_acknowledged) = (0, 0);
+    let bytes = stored_bytes(event())?;
+    let (mut publish, mut lone, mut by_hand) =
+        (Sides::default(), Sides::default(), Sides::default());
+    let (mut acknowledged, mut by_hand_acknowledged, mut bare_acknowledged) = (0, 0, 0);
     for round in 0..=plan.rounds {
-        // The first round warms both sides up and is thrown away.
-        for (sides, in_flight) in [(&mut lone, 1), (&mut publish, IN_FLIGHT)] {
-            let by_bare = load(ask_bare(), in_flight, plan.slice).await?;
-            let by_weft = load(ask_weft(), in_flight, plan.slice).await?;
-            bare_acknowledged += by_bare.calls;
-            acknowledged += by_weft.calls;
-            if round > 0 {
-                sides.bare.push(by_bare);
-                sides.weft.push(by_weft);
-            }
+        // The first round warms all of them up and is thrown away.
+        let alone = [
+            writers.bare(bytes, 1, plan.slice).await?,
+            writers.by_hand(plan.slice).await?,
+            writers.weft(1, plan.slice).await?,
+        ];
+        let many = [
+            writers.bare(bytes, IN_FLIGHT, plan.slice).await?,
+            writers.weft(IN_FLIGHT, plan.slice).await?,
+        ];
+        bare_acknowledged += alone[0].calls + many[0].calls;
+        by_hand_acknowledged += alone[1].calls;
+        acknowledged += alone[2].calls + many[1].calls;
+        if round > 0 {
+            lone.push(alone[2], alone[0]);
+            by_hand.push(alone[2], alone[1]);
+            publish.push(many[1], many[0]);
         }
     }
     let stored = BareStream::stored(store, Some(STREAM)).await?;
-    let (replay, way) = read(store, &mesh, plan.rounds, stored.min(READ_MAX)).await?;
+    let count = stored.min(READ_MAX);
+    let (replay, way) = read(store, &writers.mesh, plan.rounds, count).await?;
     let durability = up.plane().control().durability().await?;
     let bare_stored = BareStream::stored(store, None).await?;
-    mesh.close().await;
+    writers.mesh.close().await;
+    writers.by_hand.close().await;
     let (publish_rate, bare_publish_rate) = publish.medians(|side| side.rate);
     let (lone_p50_us, bare_lone_p50_us) = lone.medians(|side| side.p50_us);
+    let (_, by_hand_lone_p50_us) = by_hand.medians(|side| side.p50_us);
     let (replay_rate, bare_replay_rate) = replay.medians(|side| side.rate);
     let (first_p50_us, bare_first_p50_us) = replay.medians(|side| side.p50_us);
     Ok(Report {
         ratios: Ratios {
             publish: publish.ratio(|side| side.rate),
             lone: lone.ratio(|side| side.p50_us),
+            lone_by_hand: by_hand.ratio(|side| side.p50_us),
             replay: replay.ratio(|side| side.rate),
         },
         durability,
         bytes,
         acknowledged,
+        by_hand_acknowledged,
         stored,
         bare_acknowledged,
         bare_stored,
         publish_rate,
         bare_publish_rate,
         lone_p50_us,
+        by_hand_lone_p50_us,
         bare_lone_p50_us,
         replay_rate,
         bare_replay_rate,
@@ -190,6 +207,55 @@ async fn measure(up: &Up, plan: Plan, tasks: &Tasks) -> Result<Report, Error> {
         bare_first_p50_us,
         bare_replay: way,
     })
+}
+
+/// Who publishes.
+struct Writers {
+    mesh: Mesh,
+    /// A member that has no more than the connection.
+    by_hand: Mesh,
+    bare: BareStream,
+}
+
+impl Writers {
+    async fn weft(&self, in_flight: usize, slice: Duration) -> Result<Measured, Error> {
+        let mesh = self.mesh.clone();
+        let ask = move || {
+            let mesh = mesh.clone();
+            async move { mesh.events().publish(event()).await.map(|_| Bytes::new()) }
+        };
+        load(ask, in_flight, slice).await
+    }
+
+    async fn by_hand(&self, slice: Duration) -> Result<Measured, Error> {
+        let (client, who) = (self.by_hand.link().client(), self.by_hand.link().identity());
+        let who = who.clone();
+        let key = EventKey::read(&EventKey::derived(b"bench", &who));
+        let key = key.expect("a secret that was derived is one");
+        let ask = move || {
+            let (client, message) = (client.clone(), message(&mut event(), &who, &key));
+            async move { BareStream::publish_as_member(&client, message?).await }
+        };
+        load(ask, 1, slice).await
+    }
+
+    async fn bare(
+        &self,
+        bytes: usize,
+        in_flight: usize,
+        slice: Duration,
+    ) -> Result<Measured, Error> {
+        let (bare, body) = (self.bare.clone(), Bytes::from(vec![b'x'; bytes]));
+        let ask = move || {
+            let (bare, body) = (bare.clone(), body.clone());
+            async move { bare.publish(body).await }
+        };
+        load(ask, in_flight, slice).await
+    }
+}
+
+fn event() -> Event {
+    Event::new(TYPE, json!({"text": "x".repeat(DATA - 11)}))
 }
 
 /// Reads the same events by Weft and by the library's two ordered consumers, and keeps the faster

@@ -8,11 +8,13 @@ use std::{
 
 use super::{Context, ContextError, text};
 use crate::{
-    bus::{Auth, Tls},
+    app::translate,
+    bus::Auth,
     config::{
         self, Broker, Credentials, DATA, Env, Overrides, Secret, Sources,
         env::{WEFT_DATA, WEFT_NATS_URL, WEFT_TOKEN},
     },
+    control::write_private,
     mesh,
 };
 
@@ -28,6 +30,8 @@ pub struct Flags {
     pub data: Option<PathBuf>,
     /// `--nats URL`: where NATS is.
     pub nats: Option<String>,
+    /// `--insecure`: a broker on another machine may be reached without TLS.
+    pub insecure: bool,
 }
 
 /// How the mesh is reached.
@@ -89,7 +93,8 @@ impl Reach {
         // What the environment names, the configuration reads there itself, and names in errors.
         let flag = flags.nats.as_deref();
         if let (Some(url), Some((token, from))) = (url, &token) {
-            return Self::at(url, flag, None, env)?.with(token.clone(), from.clone());
+            let reach = Self::at(url, flag, None, (env, flags.insecure))?;
+            return reach.with(token.clone(), from.clone());
         }
         let context = match Context::read(&folder) {
             Err(ContextError::NoMesh { .. }) if url.is_some() => return Err(ContextError::NoToken),
@@ -102,13 +107,14 @@ impl Reach {
         let nats_url = url.map_or_else(|| context.nats_url.clone(), str::to_owned);
         if url.is_some() {
             // A broker that was named by hand may be up while that process is not.
-            return Self::at(&nats_url, flag, None, env)?.with(token, from);
+            return Self::at(&nats_url, flag, None, (env, flags.insecure))?.with(token, from);
         }
         // A broker of Weft's own wants the token and nothing else: what the environment has for
         // others is not sent to it.
         let foreign = !nats_url.starts_with(MANAGED);
         let named = foreign.then_some(nats_url.as_str());
-        Self::at(&nats_url, named, Some((folder, context)), env)?.with(token, from)
+        let context = Some((folder, context));
+        Self::at(&nats_url, named, context, (env, flags.insecure))?.with(token, from)
     }
 
     /// The broker at this URL, with the credentials that the environment or the configuration
@@ -118,12 +124,13 @@ impl Reach {
         url: &str,
         named: Option<&str>,
         context: Option<(PathBuf, Context)>,
-        env: &Env,
+        (env, insecure): (&Env, bool),
     ) -> Result<Self, ContextError> {
         let told = context.is_none() || named.is_some();
         let sources = |env: &Env, folder: &Path| Sources {
             overrides: Overrides {
                 nats_url: named.map(str::to_owned),
+                insecure,
                 ..Overrides::default()
             },
             env: env.clone(),
@@ -140,7 +147,7 @@ impl Reach {
                 (loaded, Some(problems.to_string()))
             }
         };
-        let (urls, credentials, tls) = match loaded.broker {
+        let (urls, credentials, mut tls) = match loaded.broker {
             Broker::Existing {
                 urls,
                 credentials,
@@ -157,6 +164,10 @@ impl Reach {
                 (urls, Credentials::None, config::Tls::default())
             }
         };
+        if let Some((_, context)) = &context {
+            // As whoever started it reaches it, where nothing else is said here.
+            context.tls.fill(&mut tls);
+        }
         Ok(Self {
             urls,
             credentials,
@@ -191,17 +202,36 @@ impl Reach {
             });
         }
         let mut options = mesh::Options::with_source("", self.source());
+        options = options.renewing(self.keep());
         options.urls.clone_from(&self.urls);
         options.broker = auth(&self.credentials);
-        options.tls = Tls {
-            ca: self.tls.ca.clone(),
-            client: self.tls.cert.clone().zip(self.tls.key.clone()),
-        };
+        options.tls = translate::bus_tls(&self.tls);
         Ok(options)
     }
 }
 
 impl Reach {
+    /// Where the next token goes: into the file that this one is from, but for that of a mesh on
+    /// this machine, which is renewed there.
+    fn keep(&self) -> impl Fn(&str) + Send + Sync + 'static {
+        let own = self
+            .context
+            .as_ref()
+            .map(|(_, context)| &context.token_file);
+        let file = match &self.token_from {
+            TokenFrom::File(path) if own != Some(path) => Some(path.clone()),
+            TokenFrom::File(_) | TokenFrom::Variable => None,
+        };
+        move |token| {
+            let Some(path) = &file else {
+                return;
+            };
+            if let Err(error) = write_private(path, format!("{token}\n").as_bytes()) {
+                tracing::warn!(path = %path.display(), %error, "the renewed token is in memory alone");
+            }
+        }
+    }
+
     /// The token of now: a file is read again, since whoever runs the mesh renews what is in it.
     fn source(&self) -> mesh::TokenSource {
         let (token, from) = (self.token.clone(), self.token_from.clone());
@@ -250,13 +280,16 @@ fn of_file(path: &Path) -> Result<(Secret, TokenFrom), ContextError> {
 
 /// The variables that say where NATS is and who we are to it, and no other.
 fn without_config(env: &Env) -> Env {
-    use crate::config::env::{HOME, NATS_CONTEXT, NATS_CREDS, NATS_URL, XDG_CONFIG_HOME};
+    use crate::config::env::{
+        HOME, NATS_CONTEXT, NATS_CREDS, NATS_URL, WEFT_INSECURE, XDG_CONFIG_HOME,
+    };
     [
         HOME,
         NATS_CONTEXT,
         NATS_CREDS,
         NATS_URL,
         XDG_CONFIG_HOME,
+        WEFT_INSECURE,
         WEFT_NATS_URL,
     ]
     .into_iter()

@@ -3,17 +3,22 @@
 
 use std::time::Duration;
 
-use async_nats::jetstream::{
-    self, Context,
-    consumer::{DeliverPolicy, pull, push},
-    stream::{Config, DiscardPolicy, StorageType, Stream},
+use async_nats::{
+    Client, HeaderMap, HeaderName, HeaderValue,
+    jetstream::{
+        self, Context,
+        consumer::{DeliverPolicy, pull, push},
+        publish::PublishAck,
+        response::Response,
+        stream::{Config, DiscardPolicy, StorageType, Stream},
+    },
 };
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use tokio::time::{Instant, timeout};
 
 use crate::{
-    bus::{Link, fault},
+    bus::{Link, fault, keep::Message},
     error::{Error, Kind},
 };
 
@@ -74,6 +79,28 @@ impl BareStream {
             .map_err(|_| fault::down())?
             .map_err(failed)?;
         Ok(Bytes::new())
+    }
+
+    /// Publishes what a member would, as a member may, by the library's own request.
+    ///
+    /// # Errors
+    /// What the broker says.
+    pub async fn publish_as_member(member: &Client, message: Message) -> Result<Bytes, Error> {
+        let mut headers = HeaderMap::new();
+        headers.insert("Nats-Msg-Id", message.id);
+        for (name, value) in message.headers {
+            let value: HeaderValue = value.parse().map_err(refused)?;
+            headers.insert(HeaderName::from_static(name), value);
+        }
+        let asked = member.request_with_headers(message.subject, headers, message.body);
+        let answer = timeout(ANSWER_MAX, asked).await;
+        let answer = answer.map_err(|_| fault::down())?.map_err(refused)?;
+        let answer: Response<PublishAck> =
+            serde_json::from_slice(&answer.payload).map_err(refused)?;
+        match answer {
+            Response::Ok(_) => Ok(Bytes::new()),
+            Response::Err { error } => Err(refused(error)),
+        }
     }
 
     /// How many messages a stream keeps, as it says itself.

@@ -141,6 +141,8 @@ impl Accepted {
         let terms = self.terms.map_err(|error| (None, error))?;
         let request = Request::parse(self.body).map_err(|error| (None, envelope_error(&error)))?;
         let refuse = |error| (request.id().map(str::to_owned), error);
+        let extent = options.limits.extent.check(request.body());
+        extent.map_err(|beyond| refuse(beyond.into()))?;
         if request.id().is_none() {
             return Err(refuse(Error::new(
                 Kind::InvalidRequest,
@@ -197,7 +199,7 @@ impl Accepted {
 
 fn envelope_error(error: &EnvelopeError) -> Error {
     let kind = match error {
-        EnvelopeError::Json(_) => Kind::ParseError,
+        EnvelopeError::Json(_) | EnvelopeError::NotUtf8 => Kind::ParseError,
         EnvelopeError::Shape { .. } | EnvelopeError::Nameless { .. } | EnvelopeError::Method(_) => {
             Kind::InvalidRequest
         }

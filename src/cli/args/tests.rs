@@ -88,6 +88,8 @@ fn every_noun_has_its_singular_and_its_plural() {
         ("server", "servers"),
         ("tool", "tools"),
         ("token", "tokens"),
+        ("grant", "grants"),
+        ("key", "keys"),
         ("schema", "schemas"),
         ("config", "configs"),
         ("completion", "completions"),
@@ -149,7 +151,10 @@ fn the_first_help() {
       describe     Say what a tool does, what it takes, and how it is called
       events       Publish, follow and replay events
       dlq          Show, deliver again and drop events that a subscriber gave up
+      resources    List, read, register and remove resources
       token        Issue, revoke, list and inspect tokens
+      grant        Permit or deny something at run time, beside what tokens say
+      keys         List, replace and revoke the keys that sign tokens
       access       Ask who may do what
       connect      Write down for an MCP client how it reaches this mesh
       conformance  Try whether a member of the mesh keeps to docs/protocol.md
@@ -169,6 +174,7 @@ fn the_first_help() {
     Options of every command:
           --data <DIR>     Folder of the mesh's state [env: WEFT_DATA] [default: .weft]
           --nats <URL>     URL of the NATS server, several with commas [env: WEFT_NATS_URL]
+          --insecure       Reach and be reached beyond this machine without TLS [env: WEFT_INSECURE]
       -o, --output <FORM>  Form of the data on standard output: table, json or jsonl [default: table]
           --log <LEVEL>    What is logged to standard error: debug, info, info,weftbus=debug [env:
                            WEFT_LOG]
@@ -210,6 +216,7 @@ fn the_help_of_call() {
     Options of every command:
           --data <DIR>     Folder of the mesh's state [env: WEFT_DATA] [default: .weft]
           --nats <URL>     URL of the NATS server, several with commas [env: WEFT_NATS_URL]
+          --insecure       Reach and be reached beyond this machine without TLS [env: WEFT_INSECURE]
       -o, --output <FORM>  Form of the data on standard output: table, json or jsonl [default: table]
           --log <LEVEL>    What is logged to standard error: debug, info, info,weftbus=debug [env:
                            WEFT_LOG]

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use weftbus::config::Env;
+use weftbus::{app::context::BrokerTls, config::Env};
 
 use super::*;
 use crate::cli::{
@@ -22,6 +22,7 @@ impl Stage {
             nats_url: "nats://127.0.0.1:4222".into(),
             gateway_url: gateway.map(str::to_owned),
             token_file: "token".into(),
+            tls: BrokerTls::default(),
             pid: std::process::id(),
         };
         context.write(folder.path()).expect("the folder is ours");

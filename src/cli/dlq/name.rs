@@ -41,7 +41,7 @@ impl Named {
         to: &mut Invocation,
     ) -> Result<Exit, Failure> {
         joined(to, async |mesh, to| {
-            let letters = self.letters(mesh).await?;
+            let (letters, more) = self.letters(mesh).await?;
             let mut all = LettersDone {
                 done: Vec::new(),
                 failed: Vec::new(),
@@ -51,10 +51,14 @@ impl Named {
                 all.done.extend(done.done);
                 all.failed.extend(done.failed);
             }
-            if !to.printer.is_table() {
-                to.printer.json(&all)?;
-            } else {
+            if to.printer.is_table() {
                 to.printer.text(&format!("{word}: {}\n", all.done.len()))?;
+            } else {
+                to.printer.json(&all)?;
+            }
+            if more {
+                to.printer
+                    .say(format!("there are more than {ALL_MAX}: run it again"));
             }
             for failed in &all.failed {
                 to.printer
@@ -69,11 +73,12 @@ impl Named {
         .await
     }
 
-    async fn letters(&self, mesh: &Mesh) -> Result<Vec<u64>, Failure> {
+    /// Their numbers, and whether there are more.
+    async fn letters(&self, mesh: &Mesh) -> Result<(Vec<u64>, bool), Failure> {
         if !self.all {
-            return Ok(self.letters.clone());
+            return Ok((self.letters.clone(), false));
         }
-        let (letters, _) = self.of.read(mesh, ALL_MAX).await?;
-        Ok(letters.iter().map(|entry| entry.letter).collect())
+        let (letters, more) = self.of.read(mesh, ALL_MAX).await?;
+        Ok((letters.iter().map(|entry| entry.letter).collect(), more))
     }
 }

@@ -86,6 +86,7 @@ mod tests {
             nats_url: "nats://127.0.0.1:1".into(),
             gateway_url: None,
             token_file: "token".into(),
+            tls: weftbus::app::context::BrokerTls::default(),
             pid: std::process::id(),
         };
         context.write(folder.path()).expect("written");

@@ -17,6 +17,7 @@ EXAMPLES
   weft token issue alice --allow 'call:tools/search-aggregator/*' > alice.token
   weft token issue bob --allow 'call:tools/*' --allow 'list:tools/*' --ttl 8h
   weft token issue git --allow 'serve:tools/git/*'      a sidecar that joins as the server `git`
+  weft token issue agent --allow 'call:tools/*' --renewable      a program that runs for long
   weft token issue ops --allow '*' --role operator -o json";
 
 const AFTER: &str = "\
@@ -25,6 +26,9 @@ Actions: call list read write subscribe publish replay serve admin.
 Targets: tools/SERVER/TOOL prompts/SERVER/NAME resources/SERVER/URI events/SOURCE/TYPE
 pipelines/NAME mesh/tokens mesh/grants mesh/dlq mesh/audit mesh/config mesh/metrics.
 Quote them: a shell would expand the `*`.
+
+A member that runs for long renews its token itself, in the file that WEFT_TOKEN_FILE names or in
+memory, once four fifths of its time are over. Revoking one of them revokes all.
 
 The token goes to standard output, all else to standard error. It is kept nowhere: who loses it
 needs a new one.";
@@ -42,6 +46,9 @@ pub(super) struct Args {
     /// What he is to the broker; where nothing is said, it follows from the permissions
     #[arg(long, value_parser = ["caller", "server", "gateway", "operator"])]
     role: Option<String>,
+    /// Its holder may have it renewed before it ends [default: servers and gateways may]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
+    renewable: Option<bool>,
     /// How long it holds: 30m, 24h, 7d [default: 24h]
     #[arg(long, value_name = "TIME")]
     ttl: Option<Period>,
@@ -92,6 +99,9 @@ impl Args {
         arguments.insert("permissions".into(), self.allow.clone().into());
         if let Some(role) = &self.role {
             arguments.insert("role".into(), role.as_str().into());
+        }
+        if let Some(renewable) = self.renewable {
+            arguments.insert("renewable".into(), renewable.into());
         }
         if let Some(ttl) = self.ttl {
             let seconds = ttl.as_millis() / 1000;

@@ -35,7 +35,7 @@ fn every_unknown_key_is_told_at_once() {
       |
     6 |   time: { command: x, colour: red }
       |                       ^^^^^^
-      = known here: command, args, env, cwd, url, headers, timeout, validate, events, enabled
+      = known here: command, args, env, cwd, url, headers, timeout, validate, events, limits, enabled
 
     weft.yaml:8:19: unknown key `kee` in `nats.tls`
       |
@@ -59,7 +59,7 @@ fn every_unknown_key_is_told_at_once() {
        |
     10 | limits: { infligth: 3, line: , empty: }
        |                                ^^^^^
-       = known here: line, result, inFlight, waiting, requestBody, requestBodies
+       = known here: line, result, inFlight, waiting, requestBody, requestBodies, depth, keys, perCaller, perTool
     ");
 }
 

@@ -2,7 +2,7 @@
 
 use super::{LINES_MAX, Lists};
 use crate::{
-    call::{Permissions, permission::Pattern},
+    call::{Permissions, grant::Rules, permission::Pattern},
     name::{ServerName, token},
 };
 
@@ -108,6 +108,32 @@ pub(super) fn add(lists: &mut Lists, me: &str, permissions: &Permissions) {
     }
 }
 
+/// Takes what is denied at run time, as far as subjects can say it. Adapters decide the rest, but
+/// nobody else decides about publishing events: there more is taken rather than less.
+pub(super) fn take(lists: &mut Lists, me: &str, rules: &Rules) {
+    let mut taken = Lists::default();
+    for rule in rules.taken(me) {
+        let (action, target) = (&rule.permission.action, &rule.permission.target);
+        let mut lines = Lines {
+            me,
+            grain: Grain::Exact,
+            to: &mut taken,
+        };
+        let is_whole = match target {
+            Pattern::All | Pattern::Exact(_) => true,
+            Pattern::Prefix(prefix) => prefix.ends_with('/'),
+        };
+        if is_whole && rule.condition.is_none() {
+            lines.uses(action, target);
+        }
+        if action.matches(&["publish"]) {
+            lines.events_denied(target);
+        }
+    }
+    let room = LINES_MAX.saturating_sub(lists.len());
+    lists.denied.extend(taken.publish.into_iter().take(room));
+}
+
 struct Lines<'a> {
     me: &'a str,
     grain: Grain,
@@ -119,16 +145,12 @@ impl Lines<'_> {
         if (action, target) == (&Pattern::All, &Pattern::All) {
             return self.everything();
         }
+        self.uses(action, target);
         for kind in &KINDS {
-            let Some((server, name)) = places(target, kind) else {
+            let Some((server, _)) = places(target, kind) else {
                 continue;
             };
             let server = self.at_most(Grain::Servers, server);
-            let name = self.at_most(Grain::Exact, name);
-            let uses = kind.uses.iter().any(|one| action.matches(&[one]));
-            if uses {
-                self.use_of(kind, &server, &name);
-            }
             if SEES.iter().any(|one| action.matches(&[one])) {
                 self.list_of(kind, &server);
             }
@@ -140,6 +162,42 @@ impl Lines<'_> {
             // Events that are told again go to himself, below his own deliveries.
             self.publish("dlv", ">");
         }
+    }
+
+    /// What is called, read and subscribed to.
+    fn uses(&mut self, action: &Pattern, target: &Pattern) {
+        for kind in &KINDS {
+            if !kind.uses.iter().any(|one| action.matches(&[one])) {
+                continue;
+            }
+            if let Some((server, name)) = places(target, kind) {
+                let server = self.at_most(Grain::Servers, server);
+                let name = self.at_most(Grain::Exact, name);
+                self.use_of(kind, &server, &name);
+            }
+        }
+    }
+
+    /// Events of his own that he may not publish. A name that is cut short takes the whole of it.
+    fn events_denied(&mut self, target: &Pattern) {
+        let text = match target {
+            Pattern::All => "",
+            Pattern::Prefix(text) | Pattern::Exact(text) => text.as_str(),
+        };
+        let kind = match text
+            .strip_prefix("events/")
+            .map(|rest| rest.split_once('/'))
+        {
+            _ if "events/".starts_with(text) => "",
+            Some(Some((source, kind))) if source == self.me || source == "*" => kind,
+            Some(None) if self.me.starts_with(&text["events/".len()..]) => "",
+            _ => return,
+        };
+        if let Pattern::Exact(_) = target {
+            return self.publish("evt", kind);
+        }
+        let whole = kind.rsplit_once('.').map(|(whole, _)| format!("{whole}.>"));
+        self.publish("evt", whole.as_deref().unwrap_or(">"));
     }
 
     /// The place, or any where the grain is too coarse for it.

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::access::claims::Term;
+use crate::{access::claims::Term, call::grant::Grant};
 
 fn claims(sub: &str, role: Role, permissions: &[&str]) -> Claims {
     let sub = Identity::new(sub).expect("a name");
@@ -13,7 +13,7 @@ fn claims(sub: &str, role: Role, permissions: &[&str]) -> Claims {
 }
 
 fn of(sub: &str, role: Role, permissions: &[&str]) -> Lists {
-    lists(&claims(sub, role, permissions)).expect("lists")
+    lists(&claims(sub, role, permissions), &Rules::default()).expect("lists")
 }
 
 /// `a.{x,y}.b` as two subjects, and a list as a set.
@@ -111,7 +111,7 @@ fn who_gets_no_lists() {
         ("Alice", Role::Server, &["*"], false),
         ("Alice", Role::Caller, &["*"], true),
     ] {
-        let given = lists(&claims(sub, role, permissions));
+        let given = lists(&claims(sub, role, permissions), &Rules::default());
         assert_eq!(given.is_ok(), ok, "{sub} {role} {permissions:?}");
     }
 }
@@ -174,4 +174,92 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn what_is_granted_and_denied_at_run_time_stands_in_the_lists() {
+    let alice = claims(
+        "alice",
+        Role::Caller,
+        &["call:tools/gh/*", "publish:events/alice/*"],
+    );
+    let with = |grants: &[(&str, bool, Option<&str>)]| {
+        let grant = |(permission, deny, condition): &(&str, bool, Option<&str>)| Grant {
+            id: uuid::Uuid::now_v7(),
+            who: "al*".to_owned(),
+            permission: (*permission).to_owned(),
+            deny: *deny,
+            condition: condition.map(str::to_owned),
+        };
+        let grants: Vec<Grant> = grants.iter().map(grant).collect();
+        lists(&alice, &Rules::read(&grants).expect("grants")).expect("lists")
+    };
+    let call = |tool: &str| format!("weft.v1.req.alice.gh.tools.call.{tool}");
+    let jira = "weft.v1.req.alice.jira.tools.call.x";
+    assert!(with(&[]).may_publish(&call("drop")) && !with(&[]).may_publish(jira));
+    assert!(with(&[("call:tools/jira/x", false, None)]).may_publish(jira));
+    // Whether a condition holds, adapters see: the broker lets it pass.
+    let small = Some("arguments.n < 1");
+    assert!(with(&[("call:tools/jira/x", false, small)]).may_publish(jira));
+    assert!(with(&[("call:tools/gh/drop", true, small)]).may_publish(&call("drop")));
+    // What is cut short is no subject: adapters decide it.
+    assert!(with(&[("call:tools/gh/dr*", true, None)]).may_publish(&call("drop")));
+    let denied = with(&[("call:tools/gh/drop", true, None)]);
+    assert!(!denied.may_publish(&call("drop")) && denied.may_publish(&call("list")));
+    assert!(denied.may_publish("weft.v1.req.alice.gh.tools.list._"));
+    assert!(!with(&[("call:tools/gh/*", true, None)]).may_publish(&call("list")));
+    assert!(!with(&[("*", true, None)]).may_publish(&call("list")));
+    // Nobody else decides about publishing: what can't be said exactly is taken in whole.
+    let event = |kind: &str| format!("weft.v1.evt.alice.{kind}");
+    for (denial, condition, kind, may) in [
+        (
+            "publish:events/alice/task.secret",
+            None,
+            "task.secret",
+            false,
+        ),
+        (
+            "publish:events/alice/task.secret",
+            None,
+            "task.created",
+            true,
+        ),
+        ("publish:events/alice/task.se*", None, "task.created", false),
+        (
+            "publish:events/alice/task.se*",
+            None,
+            "research.started",
+            true,
+        ),
+        ("publish:events/*", None, "task.created", false),
+        ("publish:events/bob/*", None, "task.created", true),
+        ("publish:events/al*", None, "task.created", false),
+        (
+            "publish:events/alice/task.*",
+            Some("caller == 'bob'"),
+            "task.x",
+            false,
+        ),
+        ("*", None, "task.created", false),
+    ] {
+        let lists = with(&[(denial, true, condition)]);
+        assert_eq!(lists.may_publish(&event(kind)), may, "{denial} {kind}");
+    }
+}
+
+#[test]
+fn who_is_denied_to_serve_is_not_let_in() {
+    let gh = claims("gh", Role::Server, &["serve:tools/gh/*"]);
+    let denied = |permission: &str| {
+        let grant = Grant {
+            id: uuid::Uuid::now_v7(),
+            who: "gh".to_owned(),
+            permission: permission.to_owned(),
+            deny: true,
+            condition: None,
+        };
+        lists(&gh, &Rules::read(&[grant]).expect("a grant")).is_err()
+    };
+    assert!(denied("serve:tools/gh/*") && denied("serve:*") && denied("*"));
+    assert!(!denied("serve:tools/jira/*") && !denied("call:tools/gh/*"));
 }

@@ -1,22 +1,25 @@
 //! `access_check`: whether somebody may do something, and why.
 
+use std::sync::Arc;
+
 use super::{
     Desk, Outcome,
     shapes::{AccessCheck, AccessChecked, TokenVerdict},
     tokens::identity,
 };
 use crate::{
-    access::now,
-    call::{Permissions, Principal, permission::Pattern, permission::Permission},
-    control::{
-        roles,
-        tokens::{Record, invalid},
+    access::{Claims, now},
+    call::{
+        Permissions, Principal,
+        condition::{Arguments, Facts},
+        grant::{Decision, Reason, Rules},
+        permission::{Pattern, Permission},
     },
+    control::{roles, tokens::invalid},
     error::{Error, Kind},
     mcp::Method,
     name::{Identity, ServerName, subject, token},
 };
-use uuid::Uuid;
 
 impl Desk {
     pub(super) fn access_check(
@@ -28,12 +31,7 @@ impl Desk {
             Some(name) => identity("who", name)?,
             None => by.identity.clone(),
         };
-        if who != by.identity
-            && by
-                .permissions
-                .permitting("admin", &["mesh/tokens"])
-                .is_none()
-        {
+        if who != by.identity && !by.may("admin", &["mesh/tokens"]) {
             return Err(Error::new(
                 Kind::AccessDenied,
                 "`access_check` of somebody else needs the permission `admin:mesh/tokens`",
@@ -44,14 +42,22 @@ impl Desk {
         let table = self.tokens.table();
         let table = table.borrow();
         let issuer = self.tokens.anchor().issuer;
+        let rules = self.grants.table().borrow().rules().clone();
         let tokens: Vec<TokenVerdict> = table
             .of(&who)
             .filter(|(_, record)| record.check(now()).is_ok())
             .map(|(jti, record)| {
-                let broker = subject
-                    .as_deref()
-                    .map(|subject| broker_allows(jti, record, &issuer, subject));
-                verdict(jti, record, (action, target), subject.clone().zip(broker))
+                let claims = record.claims(jti, &issuer);
+                let broker = subject.as_deref().map(|subject| {
+                    let lists = roles::lists(&claims, &rules);
+                    lists.is_ok_and(|lists| lists.may_publish(subject))
+                });
+                verdict(
+                    &claims,
+                    &rules,
+                    (action, target),
+                    subject.clone().zip(broker),
+                )
             })
             .collect();
         Ok(Outcome::new(&AccessChecked {
@@ -77,27 +83,38 @@ fn one_thing(text: &str) -> Result<(&str, &str), Error> {
     }
 }
 
+/// What an adapter would decide by this token, and what the broker does.
 fn verdict(
-    jti: Uuid,
-    record: &Record,
+    claims: &Claims,
+    rules: &Arc<Rules>,
     (action, target): (&str, &str),
     broker: Option<(String, bool)>,
 ) -> TokenVerdict {
-    let decided_by = Permissions::parse(&record.permissions)
-        .ok()
-        .and_then(|may| may.permitting(action, &[target]).map(ToString::to_string));
+    let own = Permissions::parse(&claims.permissions).unwrap_or_default();
+    let by_token = own.permitting(action, &[target]).map(ToString::to_string);
+    let told = serde_json::to_string(claims).expect("claims are JSON");
+    let who = Principal {
+        claims: told.into(),
+        ..Principal::new(claims.sub.clone(), own)
+    };
+    who.grants.set(Arc::clone(rules));
+    let mut parts = target.splitn(3, '/').skip(1);
+    let facts = Facts {
+        server: parts.next().unwrap_or_default(),
+        tool: parts.next().unwrap_or_default(),
+        arguments: Arguments::Any,
+        now_ms: None,
+    };
+    let decision = who.decide(action, &[target], facts);
     let (subject, broker_allows) = broker.unzip();
     TokenVerdict {
-        jti: jti.to_string(),
-        allowed: decided_by.is_some(),
-        decided_by,
+        jti: claims.jti.to_string(),
+        allowed: decision.is_permitted(),
+        decided_by: by_token.filter(|_| decision == Decision::Permitted(Reason::Token)),
+        reason: decision.to_string(),
         subject,
         broker_allows,
     }
-}
-
-fn broker_allows(jti: Uuid, record: &Record, issuer: &str, subject: &str) -> bool {
-    roles::lists(&record.claims(jti, issuer)).is_ok_and(|lists| lists.may_publish(subject))
 }
 
 /// The subject that doing it is published to, where there is one.

@@ -24,7 +24,7 @@ impl Desk {
         let mut filters = BTreeMap::new();
         for stream in asked.wish.streams(declared)? {
             let domains = domains_of(&stream, declared);
-            let own = asked.wish.filters(&domains, "subscribe", &by.permissions)?;
+            let own = asked.wish.filters(&domains, "subscribe", by)?;
             if !own.is_empty() {
                 filters.insert(stream, own);
             }
@@ -39,8 +39,8 @@ impl Desk {
     }
 
     pub(super) async fn consumer_list(&self, by: &Principal) -> Result<Outcome, Error> {
-        let all = by.permissions.permitting("read", &["mesh/consumers"]);
-        let of = all.is_none().then_some(&by.identity);
+        let all = by.may("read", &["mesh/consumers"]);
+        let of = (!all).then_some(&by.identity);
         let consumers = self.durables.list(of).await?;
         Ok(Outcome::new(&ConsumerPage { consumers }))
     }
@@ -74,9 +74,7 @@ impl Desk {
 
     /// That a durable is the caller's own, or that he may do that with any.
     pub(super) fn own(&self, by: &Principal, consumer: &str, action: &str) -> Result<(), Error> {
-        if is_of(&by.identity, consumer)
-            || by.permissions.permitting(action, &["mesh/dlq"]).is_some()
-        {
+        if is_of(&by.identity, consumer) || by.may(action, &["mesh/dlq"]) {
             return Ok(());
         }
         let shown: String = consumer.chars().take(100).collect();

@@ -23,7 +23,7 @@ impl Desk {
             return Err(invalid(said));
         }
         let action = arguments.action();
-        let filters = arguments.wish.filters(&domains, action, &by.permissions)?;
+        let filters = arguments.wish.filters(&domains, action, by)?;
         if filters.is_empty() {
             let said = format!("argument `types`: none of these is in {stream}");
             return Err(invalid(said));

@@ -7,7 +7,7 @@ use crate::{
     error::{Error, Kind},
     event::{
         DurableName, Event, LETTERS_MAX, LetterFailed, LetterGet, LetterList, LettersDone,
-        LettersNamed, ReplayDeliver, ReplayDelivered, consumer_name, domains_of,
+        LettersNamed, ReplayDeliver, ReplayDelivered, Wish, consumer_name, domains_of,
     },
     name::id,
 };
@@ -37,7 +37,7 @@ impl Desk {
                 )));
             }
         }
-        let all = by.permissions.permitting("read", &["mesh/dlq"]).is_some();
+        let all = by.may("read", &["mesh/dlq"]);
         let may_see = |consumer: &str| all || is_of(&by.identity, consumer);
         let page = self.letters.list(&asked, may_see).await?;
         Ok(Outcome::new(&page))
@@ -122,9 +122,7 @@ impl Desk {
             }
             if durable.wants(&event) {
                 let id = format!("replay-{run}-{number}");
-                self.letters
-                    .deliver(&consumer, stream, &raw, Some(id))
-                    .await?;
+                self.letters.deliver(&consumer, stream, &raw, id).await?;
                 delivered += 1;
             }
         }
@@ -133,9 +131,12 @@ impl Desk {
 }
 
 fn may(by: &Principal, action: &str, event: &Event) -> bool {
-    let source = event.source.as_ref().map_or("*", |source| source.as_str());
-    let target = ["events/", source, "/", &event.kind];
-    by.permissions.permitting(action, &target).is_some()
+    let this = Wish {
+        types: vec![event.kind.clone()],
+        source: event.source.clone(),
+        ..Wish::default()
+    };
+    this.permitted(action, by).is_ok()
 }
 
 fn denied(event: &Event) -> Error {

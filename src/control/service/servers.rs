@@ -64,10 +64,7 @@ impl Desk {
 }
 
 fn may_see(by: &Principal, server: &ServerName) -> bool {
-    let touches = |kind: &str| {
-        by.permissions
-            .touches(&ACTIONS, &format!("{kind}/{server}/"))
-    };
+    let touches = |kind: &str| by.might(&ACTIONS, &format!("{kind}/{server}/"));
     is_operator(by)
         || by.identity == server.identity()
         || ["tools", "prompts", "resources"].into_iter().any(touches)

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     access::{Claims, Role},
-    control::tokens::Record,
+    control::{grants::Kept, tokens::Record},
     registry::{Entry, ToolDigest},
 };
 
@@ -26,6 +26,9 @@ pub struct TokenIssue {
     pub role: Option<Role>,
     /// How long it lives, seconds; where nothing is said, 24 h.
     pub ttl_seconds: Option<u64>,
+    /// Whether its holder may have it renewed before it ends; where nothing is said, servers and
+    /// gateways may.
+    pub renewable: Option<bool>,
 }
 
 /// The new token.
@@ -214,9 +217,11 @@ pub struct TokenVerdict {
     pub jti: String,
     /// Whether it permits it.
     pub allowed: bool,
-    /// The permission that decided.
+    /// The permission of the token that permits it, where no grant decides.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub decided_by: Option<String>,
+    /// Why, in words: what an adapter decides. A condition on arguments is taken as if it held.
+    pub reason: String,
     /// The subject that it would be published to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub subject: Option<String>,
@@ -224,4 +229,68 @@ pub struct TokenVerdict {
     /// narrower.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub broker_allows: Option<bool>,
+}
+
+/// Arguments of `grant_add`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct GrantAdd {
+    /// Whom it is for: a name, `prefix*`, or `*` for everybody.
+    pub who: String,
+    /// What it permits or denies, `action:target`.
+    pub permission: String,
+    /// Whether it denies. What denies wins.
+    #[serde(default)]
+    pub deny: bool,
+    /// When it counts: CEL over caller, action, target, server, tool, arguments, time, claims.
+    #[serde(default, rename = "if")]
+    pub condition: Option<String>,
+}
+
+/// The result of `grant_add`.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct GrantAdded {
+    /// The grant; one that said the same was there already.
+    #[serde(flatten)]
+    pub kept: Kept,
+    /// Connections that lost something by it and were cut; they come back with less.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub connections_cut: Option<usize>,
+}
+
+/// Arguments of `grant_remove`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct GrantRemove {
+    /// Its id.
+    pub id: String,
+}
+
+/// The result of `grant_remove`.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct GrantRemoved {
+    /// The grant that was removed.
+    #[serde(flatten)]
+    pub kept: Kept,
+    /// Connections that lost something by it and were cut; they come back with less.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub connections_cut: Option<usize>,
+}
+
+/// Arguments of `grant_list`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct GrantList {
+    /// Those about this identity alone.
+    #[serde(default)]
+    pub who: Option<String>,
+}
+
+/// The result of `grant_list`.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct GrantPage {
+    /// The grants, oldest first.
+    pub grants: Vec<Kept>,
 }

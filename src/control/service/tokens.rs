@@ -13,7 +13,9 @@ use super::{
 };
 use crate::{
     access::{
-        exchange::{Deliver, Exchange, Exchanged},
+        Lifetimes, Role, TokenError,
+        exchange::{Delegate, Delegated, Deliver, Exchange, Exchanged, Vouch, Vouched},
+        issuer::OUTSIDE,
         now,
         proof::Stamp,
     },
@@ -21,10 +23,10 @@ use crate::{
     control::{
         kick,
         leases::LEASE,
-        tokens::{Shown, Which, Wish, invalid},
+        tokens::{Issued, Shown, Which, Wish, invalid},
     },
-    error::Error,
-    name::Identity,
+    error::{Error, Kind},
+    name::{Identity, id as ids},
 };
 
 /// Tokens on one page of a list: it must fit into one message.
@@ -54,8 +56,69 @@ impl Desk {
             token: issued.token,
             anchor: issued.anchor,
             event_key: self.events.key(&by.identity),
+            renewable: issued.renewable,
         };
         Ok(Outcome::new(&exchanged).saying(said))
+    }
+
+    /// A server gets a token to act for somebody who called it.
+    pub(super) async fn token_delegate(
+        &self,
+        by: &Principal,
+        arguments: Delegate,
+    ) -> Result<Outcome, Error> {
+        let own = by.connect_token().ok_or(TokenError::Missing)?;
+        let (token, claims) = self.tokens.delegate(own, &arguments.subject_token).await?;
+        let said = format!(
+            "A call token with which {} acts for {} until {}.",
+            by.identity, claims.sub, claims.exp
+        );
+        let delegated = Delegated {
+            token,
+            expires_at: claims.exp,
+        };
+        Ok(Outcome::new(&delegated).saying(said))
+    }
+
+    /// What the edge checked, it is believed; but it makes nobody of the mesh, and gives nothing
+    /// that it was not given.
+    pub(super) async fn token_vouch(
+        &self,
+        by: &Principal,
+        arguments: Vouch,
+    ) -> Result<Outcome, Error> {
+        if by.identity.as_str() != ids::GATEWAY || !by.actors.is_empty() {
+            return Err(denied("only the gateway vouches for somebody".to_owned()));
+        }
+        let name = identity("name", &arguments.name)?;
+        if !name.as_str().starts_with(OUTSIDE) {
+            let said = format!("argument `name`: who comes from outside begins with `{OUTSIDE}`");
+            return Err(invalid(said));
+        }
+        let permissions = Permissions::parse(&arguments.permissions)
+            .map_err(|error| invalid(format!("argument `permissions`: {error}")))?;
+        let held = |asked: &_| by.permissions.iter().any(|own| own.contains(asked));
+        if let Some(asked) = permissions.iter().find(|asked| !held(asked)) {
+            return Err(denied(format!(
+                "the gateway's own token does not permit `{asked}`, so it can't give it: issue it \
+                 one that does"
+            )));
+        }
+        let wish = Wish {
+            name,
+            permissions,
+            role: Some(Role::Caller),
+            ttl: Some(Duration::from_secs(arguments.ttl_seconds).min(Lifetimes::CALL_MAX)),
+            renewable: Some(false),
+        };
+        let issued = self.tokens.vouch(wish).await?;
+        let (who, until) = (&issued.claims.sub, issued.claims.exp);
+        let said = format!("A call token of {who} until {until}.");
+        let vouched = Vouched {
+            expires_at: until,
+            token: issued.token,
+        };
+        Ok(Outcome::new(&vouched).saying(said))
     }
 
     pub(super) async fn token_issue(&self, arguments: TokenIssue) -> Result<Outcome, Error> {
@@ -65,17 +128,15 @@ impl Desk {
                 .map_err(|error| invalid(format!("argument `permissions`: {error}")))?,
             role: arguments.role,
             ttl: arguments.ttl_seconds.map(Duration::from_secs),
+            renewable: arguments.renewable,
         };
-        let issued = self.tokens.issue(wish).await?;
-        let said = format!(
-            "Token {} of {} until {}; it stands in structuredContent, once.",
-            issued.claims.jti, issued.claims.sub, issued.claims.exp
-        );
-        let answer = TokenIssued {
-            about: About::claims(&issued.claims),
-            token: issued.token,
-        };
-        Ok(Outcome::new(&answer).saying(said))
+        Ok(told(&self.tokens.issue(wish).await?))
+    }
+
+    /// Somebody who runs for long gets the next token.
+    pub(super) async fn token_renew(&self, by: &Principal) -> Result<Outcome, Error> {
+        let own = by.connect_token().ok_or(TokenError::Missing)?;
+        Ok(told(&self.tokens.renew(own).await?))
     }
 
     pub(super) async fn token_revoke(&self, arguments: TokenRevoke) -> Result<Outcome, Error> {
@@ -156,6 +217,23 @@ impl Desk {
             number,
         }))
     }
+}
+
+/// A new connect token, told once.
+fn told(issued: &Issued) -> Outcome {
+    let said = format!(
+        "Token {} of {} until {}; it stands in structuredContent, once.",
+        issued.claims.jti, issued.claims.sub, issued.claims.exp
+    );
+    let answer = TokenIssued {
+        about: About::claims(&issued.claims),
+        token: issued.token.clone(),
+    };
+    Outcome::new(&answer).saying(said)
+}
+
+fn denied(why: String) -> Error {
+    Error::new(Kind::AccessDenied, why)
 }
 
 fn id(field: &str, text: &str) -> Result<Uuid, Error> {

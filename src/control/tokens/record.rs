@@ -27,11 +27,20 @@ pub struct Record {
     pub revoked_at: Option<u64>,
     /// SHA-256 of the token, hex.
     pub digest: String,
+    /// The key that signed it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kid: Option<String>,
+    /// Whether its holder may have it renewed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub renewable: bool,
+    /// The first token of its family, where it was renewed from another one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub root: Option<Uuid>,
 }
 
 impl Record {
     /// Of a token with these claims and this digest.
-    pub(super) fn of(claims: &Claims, digest: String) -> Self {
+    pub(super) fn of(claims: &Claims, digest: String, kid: String) -> Self {
         Self {
             sub: claims.sub.clone(),
             role: claims.role,
@@ -40,7 +49,15 @@ impl Record {
             exp: claims.exp,
             revoked_at: None,
             digest,
+            kid: Some(kid),
+            renewable: false,
+            root: None,
         }
+    }
+
+    /// The family of the token of this id.
+    pub(super) fn root(&self, id: Uuid) -> Option<Uuid> {
+        Some(self.root.unwrap_or(id))
     }
 
     pub(super) fn encode(&self) -> Vec<u8> {
@@ -65,6 +82,7 @@ impl Record {
             nbf: self.iat,
             exp: self.exp,
             par: None,
+            act: None,
         }
     }
 

@@ -61,6 +61,18 @@ impl Table {
         self.iter().filter(move |(_, record)| record.sub == *name)
     }
 
+    /// This token, and those that it was renewed from or by.
+    #[must_use]
+    pub fn family(&self, id: &Uuid) -> Vec<Uuid> {
+        let root = self.get(id).and_then(|record| record.root).unwrap_or(*id);
+        let of_it = |(other, record): &(Uuid, &Record)| *other == root || record.root == Some(root);
+        let mut family: Vec<Uuid> = self.iter().filter(of_it).map(|(id, _)| id).collect();
+        if !family.contains(id) {
+            family.push(*id);
+        }
+        family
+    }
+
     /// How many there are.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -224,6 +236,9 @@ mod tests {
             exp: 90_000,
             revoked_at: None,
             digest: String::new(),
+            kid: None,
+            renewable: false,
+            root: None,
         };
         table.take(&stored(id, 1, Some(&record)));
         assert!(table.revoked(5000).is_empty());

@@ -122,7 +122,7 @@ impl Lane {
         }
         let mut maybe = false;
         if together.len() > 1 {
-            let messages: Vec<_> = together.iter().map(|one| one.message.clone()).collect();
+            let messages: Vec<_> = together.iter().map(|one| &one.message).collect();
             // None is told later than it asked for.
             let left = together.iter().map(Queued::left).min().unwrap_or(TRY_MAX);
             match self.link.keep_together(&messages, TRY_MAX.min(left)).await {

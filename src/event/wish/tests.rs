@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use super::*;
+use crate::call::Permissions;
 
 fn wish(types: &[&str], source: Option<&str>) -> Wish {
     Wish {
@@ -22,8 +23,9 @@ fn filters_of(
     source: Option<&str>,
     may: &[&str],
 ) -> Result<Vec<String>, String> {
-    let may = Permissions::parse(may).expect("permissions");
-    let filters = wish(types, source).filters(&["task", "pipeline"], action, &may);
+    let alice = Identity::new("alice").expect("a name");
+    let by = Principal::new(alice, Permissions::parse(may).expect("permissions"));
+    let filters = wish(types, source).filters(&["task", "pipeline"], action, &by);
     filters.map_err(|error| error.message().to_owned())
 }
 

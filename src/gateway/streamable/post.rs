@@ -63,7 +63,7 @@ impl Endpoint {
             }
         };
         let body = self.bodies.read(body).await?;
-        let message = Message::read(&body.bytes).map_err(|unread| {
+        let message = Message::read(&body.bytes, self.extent).map_err(|unread| {
             let era = if headers::say_modern(&sent.headers) {
                 Era::Modern
             } else {
@@ -167,7 +167,8 @@ impl Endpoint {
             }
             Message::Answer => Ok(accepted()),
             Message::Batch(array) if open.session.takes_batches() => {
-                let answers = message::batch(&open.session, &sent.door, &array).await;
+                let answers =
+                    message::batch(&open.session, &sent.door, (&array, self.extent)).await;
                 let answers = answers.map_err(|error| Refusal::of(&error))?;
                 Ok(answers.map_or_else(accepted, |body| answered(Answer::carried(body))))
             }
@@ -279,6 +280,16 @@ fn taken_as(headers: &HeaderMap) -> Result<bool, Refusal> {
             &Error::new(
                 Kind::InvalidRequest,
                 "`Content-Type` must be `application/json`",
+            ),
+        ));
+    }
+    let packed = media(header::CONTENT_ENCODING.as_str());
+    if !matches!(packed.as_str(), "" | "identity") {
+        return Err(Refusal::at(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            &Error::new(
+                Kind::InvalidRequest,
+                "bodies are taken as they are, without `Content-Encoding`: nothing is unpacked here",
             ),
         ));
     }

@@ -45,8 +45,18 @@ impl Bench {
     }
 
     pub(super) async fn join(&self, identity: &str, auth: Auth) -> Result<Link, Error> {
+        self.join_by(self.broker.url(), identity, auth).await
+    }
+
+    /// By another way to the broker than the shortest.
+    pub(super) async fn link_by(&self, url: String, identity: &str) -> Link {
+        let link = self.join_by(url, identity, Auth::Nothing).await;
+        link.expect("the broker lets everybody in")
+    }
+
+    async fn join_by(&self, url: String, identity: &str, auth: Auth) -> Result<Link, Error> {
         let options = Options {
-            urls: vec![self.broker.url()],
+            urls: vec![url],
             identity: who(identity),
             auth,
             tls: Tls::default(),

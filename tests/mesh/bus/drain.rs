@@ -1,14 +1,26 @@
 //! Limits, and leaving: what is over is told at once, what is under way is finished.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use futures_util::{FutureExt as _, StreamExt as _, future::join_all, stream::FuturesUnordered};
-use tokio::time::Instant;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _, copy},
+    net::{TcpListener, TcpStream},
+    sync::mpsc,
+    time::{Instant, sleep_until},
+};
 use tower::ServiceExt as _;
 use weftbus::{
-    bus::{Limits, Remote, ServeOptions},
+    bus::{Limits, Remote, ServeOptions, serve},
     call::{CallFuture, SharedService},
     error::{Kind, Started},
+    spawn::Failure,
 };
 
 use super::bench::{Bench, SOON, Seen, ask, call, echo, gated, large, limits, options, passes};
@@ -57,6 +69,7 @@ async fn so_is_the_one_over_the_bytes() {
         limits: Limits {
             calls: 256,
             bytes: 3000,
+            ..Limits::default()
         },
         ..options()
     };
@@ -182,4 +195,101 @@ async fn a_large_answer_is_finished_by_who_leaves() {
     let (outcome, ()) = tokio::join!(call, drain);
     assert!(outcome.is_ok(), "{outcome:?}");
     assert!(began.elapsed() < SOON, "not by the end of the grace");
+}
+
+/// A way to the broker on which what it says takes this long; and how many bytes it said.
+async fn long_way(bench: &Bench, delay: Duration) -> (String, Arc<AtomicUsize>) {
+    let door = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let url = format!("nats://{}", door.local_addr().expect("bound"));
+    let broker = bench.broker.url();
+    let to = broker.trim_start_matches("nats://").to_owned();
+    let tasks = bench.tasks.clone();
+    let said = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&said);
+    bench.tasks.spawn("long way", Failure::Logged, async move {
+        while let Ok((near, _)) = door.accept().await {
+            let far = TcpStream::connect(&to).await.expect("the broker runs");
+            let carry = carry(near, far, delay, Arc::clone(&counted));
+            tasks.spawn("on the way", Failure::Logged, carry);
+        }
+    });
+    (url, said)
+}
+
+async fn carry(near: TcpStream, far: TcpStream, delay: Duration, said: Arc<AtomicUsize>) {
+    let (mut near_read, mut near_write) = near.into_split();
+    let (mut far_read, mut far_write) = far.into_split();
+    let (late, mut due) = mpsc::unbounded_channel();
+    let listen = async {
+        let mut heard = vec![0; 16 * 1024];
+        while let Ok(count @ 1..) = far_read.read(&mut heard).await {
+            let bytes = heard[..count].to_vec();
+            said.fetch_add(count, Ordering::SeqCst);
+            late.send((Instant::now() + delay, bytes))
+                .expect("it is read");
+        }
+    };
+    let tell = async {
+        while let Some((at, bytes)) = due.recv().await {
+            sleep_until(at).await;
+            if near_write.write_all(&bytes).await.is_err() {
+                return;
+            }
+        }
+    };
+    tokio::select! {
+        _ = copy(&mut near_read, &mut far_write) => {}
+        () = listen => {}
+        () = tell => {}
+    }
+}
+
+/// The client library ends a subscription before it has heard that the broker did: what is on its
+/// way then is lost, and on this way that is a lot.
+#[tokio::test]
+async fn what_is_on_a_long_way_to_who_leaves_is_answered() {
+    let bench = Bench::new();
+    let (way, _) = long_way(&bench, Duration::from_millis(30)).await;
+    let far = bench.link_by(way, "gh").await;
+    let leaving = serve(&far, limits(10_000), echo(), &bench.tasks);
+    let leaving = leaving.await.expect("nobody forbids it");
+    let _staying = bench.serve_as(limits(10_000), echo()).await;
+    let remote = bench.remote("alice").await;
+    let (stop, stopped) = tokio::sync::watch::channel(false);
+    let load = join_all((0..64).map(|_| {
+        let (remote, stopped) = (remote.clone(), stopped.clone());
+        async move {
+            while !*stopped.borrow() {
+                passes(&remote).await;
+            }
+        }
+    }));
+    let leave = async {
+        passes(&remote).await;
+        leaving.drain(SOON).await;
+        stop.send_replace(true);
+    };
+    tokio::join!(load, leave);
+}
+
+/// It looks quiet to who leaves, and is not: what the broker sent takes longer than that.
+#[tokio::test]
+async fn a_call_longer_on_its_way_than_it_was_quiet_is_answered() {
+    let bench = Bench::new();
+    let (way, said) = long_way(&bench, Duration::from_millis(700)).await;
+    let far = bench.link_by(way, "gh").await;
+    let leaving = serve(&far, options(), echo(), &bench.tasks);
+    let leaving = leaving.await.expect("nobody forbids it");
+    let remote = bench.remote("alice").await;
+    let before = said.load(Ordering::SeqCst);
+    let call = ask(&remote, large(10_000));
+    let leave = async {
+        until(SOON, "the broker sent the call", || {
+            said.load(Ordering::SeqCst) >= before + 10_000
+        })
+        .await;
+        leaving.drain(SOON).await;
+    };
+    let (outcome, ()) = tokio::join!(call, leave);
+    assert!(outcome.is_ok(), "{outcome:?}");
 }

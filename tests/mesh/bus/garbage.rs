@@ -36,7 +36,7 @@ fn garbage() -> Vec<(CallId, HeaderMap, Bytes, i64, &'static str)> {
             CallId::now(),
             none(),
             Bytes::from(vec![0xff; 5000]),
-            -32600,
+            -32700,
             "",
         ),
         (

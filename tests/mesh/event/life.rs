@@ -6,8 +6,8 @@ use async_nats::jetstream;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 use weftbus::{
-    access::{self, Role},
-    registry::{Heartbeat, State, ToolDigest, Tools, Transport},
+    access::Role,
+    registry::{Heartbeat, State, ToolDigest, Tools},
 };
 
 use super::stored;
@@ -15,6 +15,7 @@ use crate::{
     control::root,
     plane::{Peer, Plane},
     stage::PATIENCE,
+    upkeep::beat,
 };
 
 const STREAM: &str = "WEFT_SYSTEM";
@@ -29,23 +30,8 @@ impl Server {
     async fn enter(plane: &Plane, name: &str) -> Self {
         let serve = format!("serve:tools/{name}/*");
         let peer = plane.enter(name, Role::Server, &[&serve]).await;
-        let beat = Heartbeat {
-            server: name.parse().expect("a name"),
-            instance: "i1".parse().expect("a name"),
-            version: "0".to_owned(),
-            state: State::Healthy,
-            since: access::now_ms(),
-            sent_at: access::now_ms(),
-            transport: Transport::Native,
-            pid: None,
-            restarts: 0,
-            revision: None,
-            server_info: None,
-            capabilities: None,
-            tools: Tools::new(vec![ToolDigest::new("a", "1")]),
-            last_error: None,
-            host: None,
-        };
+        let mut beat = beat(name, State::Healthy);
+        beat.tools = Tools::new(vec![ToolDigest::new("a", "1")]);
         Self { peer, beat }
     }
 

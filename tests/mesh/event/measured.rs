@@ -28,13 +28,15 @@ async fn what_the_bench_counts_is_what_is_stored() {
     options.watchdog = Some(weft());
     let report = Box::pin(events::run(plan, options));
     let report = report.await.expect("it runs");
-    assert!(report.acknowledged > 0 && report.bare_acknowledged > 0);
-    assert_eq!(report.acknowledged, report.stored);
+    let (by_weft, by_hand) = (report.acknowledged, report.by_hand_acknowledged);
+    assert!(by_weft > 0 && by_hand > 0 && report.bare_acknowledged > 0);
+    assert_eq!(by_weft + by_hand, report.stored);
     assert_eq!(report.bare_acknowledged, report.bare_stored);
     assert!(report.durability.always, "{:?}", report.durability);
     let ratios = [
         &report.ratios.publish,
         &report.ratios.lone,
+        &report.ratios.lone_by_hand,
         &report.ratios.replay,
     ];
     assert!(ratios.iter().all(|ratio| ratio.median > 0.0), "{ratios:?}");

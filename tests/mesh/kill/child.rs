@@ -6,7 +6,7 @@ use serde_json::json;
 use tokio::time::Instant;
 use weftbus::error::case;
 
-use super::{answers_again, both_eras, pid};
+use super::{answers_again, both_eras, has_another_process, pid};
 use crate::{
     process::{kill_9, lives, until},
     stage::{Slow, Stage, told},
@@ -39,7 +39,7 @@ async fn a_killed_server_fails_its_calls_and_comes_back() {
         })
         .await;
         eprintln!("{server}: answers {:?} after the kill", at.elapsed());
-        assert_ne!(pid(&caller, server).await, killed);
+        has_another_process(&caller, server, killed).await;
     }
     caller.close().await;
     up.stop().await;

@@ -10,15 +10,12 @@ use weftbus::{
     event::{Event, From},
 };
 
-use super::{IMPATIENT, Scene};
+use super::Scene;
 use crate::{control::root, stage::PATIENCE};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_killed_broker_loses_nothing_that_was_acknowledged() {
-    let mut scene = Scene::usual().await;
-    let url = scene.node.url();
-    scene.read(url.clone(), None).await;
-    scene.write([url.clone(), url], IMPATIENT).await;
+    let mut scene = Scene::busy().await;
     let mut blows = Vec::new();
     for kill in 1..=scene.numbers.kills {
         scene.reaches(1000 * kill / (scene.numbers.kills + 1)).await;

@@ -1,13 +1,10 @@
 //! The publisher is killed, again and again, and goes on with what was not acknowledged.
 
-use super::{IMPATIENT, Scene};
+use super::Scene;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_killed_publisher_loses_nothing_that_was_acknowledged() {
-    let mut scene = Scene::usual().await;
-    let url = scene.node.url();
-    scene.read(url.clone(), None).await;
-    scene.write([url.clone(), url], IMPATIENT).await;
+    let mut scene = Scene::busy().await;
     let mut blows = Vec::new();
     for kill in 1..=scene.numbers.kills {
         scene.reaches(1000 * kill / (scene.numbers.kills + 1)).await;

@@ -21,6 +21,7 @@ use weftbus::{
         subject::{Operation, ReplyTo},
         token,
     },
+    policy::limit,
     registry::{Heartbeat, heartbeat, view},
 };
 
@@ -227,6 +228,10 @@ fn limits_are_the_programs() {
         ("bodyBytes", Bounds::default().body as u64),
         ("callsUnderWay", limits.calls as u64),
         ("requestBytesUnderWay", limits.bytes as u64),
+        ("requestDepth", limits.extent.depth as u64),
+        ("requestKeys", limits.extent.keys as u64),
+        ("callersCounted", limit::CALLERS_MAX as u64),
+        ("toolsCounted", limit::TOOLS_MAX as u64),
         ("timeoutMs", ms(header::TIMEOUT)),
         ("notificationsWaiting", notify::WAITING_MAX as u64),
         ("tokenBytes", verify::BYTES_MAX as u64),

@@ -1,6 +1,7 @@
 //! Where the broker and the token come from, by what is there.
 
 use super::*;
+use crate::app::context::BrokerTls;
 use crate::config::env::WEFT_TOKEN_FILE;
 
 const HERE: &str = "nats://127.0.0.1:1";
@@ -14,6 +15,7 @@ fn mesh(pid: u32) -> tempfile::TempDir {
         nats_url: HERE.into(),
         gateway_url: None,
         token_file: "token".into(),
+        tls: BrokerTls::default(),
         pid,
     };
     context.write(folder.path()).expect("written");
@@ -41,10 +43,12 @@ fn flags_stand_over_the_environment_and_that_over_the_folder() {
     let data = Flags {
         data: Some(path.into()),
         nats: None,
+        ..Flags::default()
     };
     let nats = Flags {
         data: Some(path.into()),
         nats: Some(THERE.into()),
+        ..Flags::default()
     };
     let own = pair(HERE, "of-the-folder");
     assert_eq!(found(&env(&[(WEFT_DATA, path)]), &none), own);
@@ -105,6 +109,7 @@ fn a_mesh_whose_process_is_gone_is_told() {
     let flags = Flags {
         data: Some(folder.path().to_owned()),
         nats: None,
+        ..Flags::default()
     };
     let reach = Reach::find(&env(&[]), &flags).expect("found");
     let error = reach.options().expect_err("gone");
@@ -119,6 +124,7 @@ fn a_mesh_whose_process_is_gone_is_told() {
     let flags = Flags {
         data: Some(there.path().to_owned()),
         nats: None,
+        ..Flags::default()
     };
     let reach = Reach::find(&env(&[]), &flags).expect("found");
     assert_eq!(reach.options().expect("the twin").urls, [HERE]);
@@ -132,6 +138,7 @@ fn a_url_that_is_none_is_named_by_where_it_stands() {
     let flags = Flags {
         data: None,
         nats: Some("ftp://x".into()),
+        ..Flags::default()
     };
     let token = env(&[(WEFT_TOKEN, "t")]);
     let said = Reach::find(&token, &flags).expect_err("no URL");
@@ -158,6 +165,7 @@ fn a_broker_of_our_own_gets_the_token_alone() {
     let flags = Flags {
         data: Some(folder.path().to_owned()),
         nats: None,
+        ..Flags::default()
     };
     let creds = env(&[("NATS_CREDS", "/some/where.creds")]);
     let reach = Reach::find(&creds, &flags).expect("found");

@@ -62,7 +62,8 @@ fn every_tool_is_described_and_guarded() {
         assert!(!(open && admin), "{}", tool.name);
         assert_eq!(
             admin,
-            tool.description.contains("admin:mesh/tokens"),
+            tool.description.contains("admin:mesh/tokens")
+                || tool.description.contains("admin:mesh/grants"),
             "{}",
             tool.name
         );
