@@ -24,6 +24,12 @@ use super::{
 /// # Errors
 /// [`EnvelopeError`] where what comes of it is no request: `_meta` is no object.
 pub fn with(request: &Request, members: &[(&str, &str)]) -> Result<Request, EnvelopeError> {
+    if request.meta().is_some_and(|meta| !meta.starts_with('{')) {
+        return Err(EnvelopeError::Shape {
+            what: "request",
+            why: "`params._meta` is no object".to_owned(),
+        });
+    }
     let Some((at, text)) = added(request, members) else {
         return Ok(request.clone());
     };
@@ -93,6 +99,23 @@ mod tests {
         ] {
             let with = with(&request(before), &[("a", "1"), ("b", r#""x""#)]).expect("a request");
             assert_eq!(with.body(), after);
+        }
+    }
+
+    /// Beside a text or a list they would stand in `params`, where the client's own members are.
+    #[test]
+    fn only_an_object_takes_members() {
+        for (meta, takes) in [
+            (r#"{"c":"x"}"#, true),
+            (r#""x""#, false),
+            ("[]", false),
+            ("null", false),
+        ] {
+            let body = format!(
+                r#"{{"jsonrpc":"2.0","id":1,"method":"ping","params":{{"_meta":{meta}}}}}"#
+            );
+            let request = Request::parse(body.into()).expect("a request");
+            assert_eq!(with(&request, &[("a", "1")]).is_ok(), takes, "{meta}");
         }
     }
 }
