@@ -73,7 +73,8 @@ pub fn decode(token: &str) -> Option<Cow<'_, str>> {
         return None;
     }
     if !token.contains('=') {
-        return token.bytes().all(is_plain).then_some(Cow::Borrowed(token));
+        let own = token.len() <= NAME_BYTES_MAX && token.bytes().all(is_plain);
+        return own.then_some(Cow::Borrowed(token));
     }
     let mut bytes = Vec::with_capacity(token.len());
     let mut rest = token.as_bytes();
@@ -174,5 +175,12 @@ mod tests {
         for token in ["", "=", "=5", "=5f", "=41", "a.b", "a=2", "*", ">", "ä"] {
             assert_eq!(decode(token), None, "{token}");
         }
+    }
+
+    #[test]
+    fn the_longest_name_is_spelt_out_and_no_longer_one() {
+        let longest = "n".repeat(NAME_BYTES_MAX);
+        assert_eq!(decode(&longest).as_deref(), Some(longest.as_str()));
+        assert_eq!(decode(&format!("{longest}n")), None);
     }
 }
