@@ -14,6 +14,7 @@
 //! | `later`, `open`, `none` | not there yet; stopped by nothing; nothing there to attack |
 
 mod access;
+mod alone;
 mod cases;
 mod http;
 mod process;

@@ -170,10 +170,10 @@ async fn buckets_are_mended_or_refused_with_the_reason() {
 }
 
 /// A broker that somebody else runs: one account, nobody asked who connects.
-struct Foreign(std::process::Child);
+pub(crate) struct Foreign(std::process::Child);
 
 impl Foreign {
-    async fn start(folder: &std::path::Path) -> (Self, String) {
+    pub(crate) async fn start(folder: &std::path::Path) -> (Self, String) {
         let port = std::net::TcpListener::bind("127.0.0.1:0")
             .and_then(|free| free.local_addr())
             .expect("a free port")

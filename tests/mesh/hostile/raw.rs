@@ -26,6 +26,13 @@ pub(super) struct Message {
 }
 
 impl Message {
+    /// The value of a header.
+    pub(super) fn field(&self, name: &str) -> Option<String> {
+        let fields = self.head.lines().filter_map(|line| line.split_once(':'));
+        let mut same = fields.filter(|(key, _)| key.eq_ignore_ascii_case(name));
+        same.next().map(|(_, value)| value.trim().to_owned())
+    }
+
     /// Whether it ends the call: no frame of it.
     pub(super) fn is_terminal(&self) -> bool {
         !self.head.to_ascii_lowercase().contains("weft-frame:")

@@ -13,7 +13,7 @@ const HELLO: &str = r#"{"text":"hello"}"#;
 const ECHO: &str = "weft.v1.req.mallory.modern.tools.call.echo";
 
 /// An id of a call that was made so many milliseconds ago.
-fn id(age_ms: i64) -> String {
+pub(super) fn id(age_ms: i64) -> String {
     let ms = chrono::Utc::now().timestamp_millis() - age_ms;
     let nanos = u32::try_from(ms.rem_euclid(1000)).expect("below 1000") * 1_000_000;
     let stamp = Timestamp::from_unix(uuid::NoContext, ms.div_euclid(1000).cast_unsigned(), nanos);
@@ -47,7 +47,7 @@ pub(super) async fn call(raw: &mut Raw, head: &str) -> String {
     raw.end_of(&to).await
 }
 
-fn bearer(who: &Mallory) -> String {
+pub(super) fn bearer(who: &Mallory) -> String {
     format!("Authorization: Bearer {}\r\n", who.call_token())
 }
 
