@@ -125,8 +125,9 @@ pub fn replay(consumer: &str, source: &str, kind: &str) -> String {
 /// The source and the type in `weft.v1.rpl.{consumer}.{source}.{type…}`.
 #[must_use]
 pub fn replay_parts(subject: &str) -> Option<(&str, &str)> {
-    let (_, rest) = subject.strip_prefix("weft.v1.rpl.")?.split_once('.')?;
-    rest.split_once('.')
+    let (consumer, rest) = subject.strip_prefix("weft.v1.rpl.")?.split_once('.')?;
+    let (source, kind) = rest.split_once('.')?;
+    (!consumer.is_empty() && !source.is_empty() && !kind.is_empty()).then_some((source, kind))
 }
 
 /// `weft.v1.dlq.{stream}.{consumer}`: an event that a durable gave up.
@@ -138,7 +139,9 @@ pub fn dead_letter(stream: &str, consumer: &str) -> String {
 /// The stream and the consumer in `weft.v1.dlq.{stream}.{consumer}`.
 #[must_use]
 pub fn dead_letter_parts(subject: &str) -> Option<(&str, &str)> {
-    subject.strip_prefix("weft.v1.dlq.")?.split_once('.')
+    let (stream, consumer) = subject.strip_prefix("weft.v1.dlq.")?.split_once('.')?;
+    let full = !stream.is_empty() && !consumer.is_empty() && !consumer.contains('.');
+    full.then_some((stream, consumer))
 }
 
 /// `weft.v1.ntf.{server}.{kind…}`: something about a server changed; no content.
@@ -338,6 +341,26 @@ mod tests {
         let a = ServerName::new("a").expect("a name");
         let tool = request(&alice, &a, &call, Some("b.c"));
         assert_eq!(tool, "weft.v1.req.alice.a.tools.call.b=2Ec");
+    }
+
+    #[test]
+    fn what_lacks_a_part_is_no_delivery_and_no_dead_letter() {
+        for (subject, read) in [
+            ("weft.v1.rpl.c1.alice.task.done", true),
+            ("weft.v1.rpl..alice.task.done", false),
+            ("weft.v1.rpl.c1..task.done", false),
+            ("weft.v1.rpl.c1.alice.", false),
+        ] {
+            assert_eq!(replay_parts(subject).is_some(), read, "{subject}");
+        }
+        for (subject, read) in [
+            ("weft.v1.dlq.WEFT_TASKS.c1", true),
+            ("weft.v1.dlq..c1", false),
+            ("weft.v1.dlq.WEFT_TASKS.", false),
+            ("weft.v1.dlq.WEFT_TASKS.c1.more", false),
+        ] {
+            assert_eq!(dead_letter_parts(subject).is_some(), read, "{subject}");
+        }
     }
 
     #[test]
