@@ -6,7 +6,7 @@ TOOLS := .tools
 NATS := $(TOOLS)/nats/bin/nats-server
 PREFIX ?= $(HOME)/.cargo
 
-.PHONY: up test check bench bench-verify replay canary ledger suite bench-gateway install tools tools-real clean-tools
+.PHONY: up test check bench bench-verify replay canary fuzz ledger suite bench-gateway install tools tools-real clean-tools
 
 ## up: run the mesh with the example servers
 up: $(NATS)
@@ -44,6 +44,11 @@ replay: $(NATS)
 canary: $(NATS) tools-real
 	$(CARGO) build --bins
 	WEFT_CANARY_FULL=1 timeout 20m $(CARGO) test --test mesh canary -- --nocapture
+
+## fuzz: any bytes as an envelope, header, subject, token and configuration, ten minutes each, two at a time
+FUZZ_SECONDS ?= 600
+fuzz:
+	bash fuzz/run.sh $(TOOLS)/fuzz $(FUZZ_SECONDS)
 
 ## ledger: no acknowledged event is lost: 100,000 events in each scenario, ten kills; half an hour at most
 ledger: $(NATS)

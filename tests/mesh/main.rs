@@ -12,6 +12,7 @@ mod conformance;
 mod connect;
 mod control;
 mod event;
+mod fuzz;
 mod gateway;
 mod hostile;
 mod http_upstream;
