@@ -1,6 +1,12 @@
 //! JSON-RPC bodies: what the head of a message says is what a whole reader of JSON finds in it.
 
+use std::fmt;
+
 use bytes::Bytes;
+use serde::{
+    Deserialize, Deserializer,
+    de::{IgnoredAny, MapAccess, SeqAccess, Visitor},
+};
 use serde_json::Value;
 use weftbus::mcp::{Extent, Request, Response, envelope::splice, meta};
 
@@ -78,8 +84,9 @@ fn of_a_response(response: &Response) {
 
 /// The depth that is counted without reading is the depth that is there.
 fn extent(data: &[u8]) {
-    let Some(said) = whole(data) else { return };
-    let depth = deep(&said);
+    let Ok(Depth(depth)) = serde_json::from_slice(data) else {
+        return;
+    };
     let within = |depth| {
         let limits = Extent {
             depth,
@@ -91,10 +98,62 @@ fn extent(data: &[u8]) {
     assert!(depth == 0 || !within(depth - 1), "{depth}");
 }
 
-fn deep(value: &Value) -> usize {
-    match value {
-        Value::Array(items) => 1 + items.iter().map(deep).max().unwrap_or(0),
-        Value::Object(members) => 1 + members.values().map(deep).max().unwrap_or(0),
-        _ => 0,
+/// How deep a value is, as a reader of JSON sees it. A [`Value`] would not do: of members that
+/// stand twice it has one.
+struct Depth(usize);
+
+impl<'de> Deserialize<'de> for Depth {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Walk)
+    }
+}
+
+struct Walk;
+
+impl<'de> Visitor<'de> for Walk {
+    type Value = Depth;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("any value")
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Depth, E> {
+        Ok(Depth(0))
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Depth, E> {
+        Ok(Depth(0))
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Depth, E> {
+        Ok(Depth(0))
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Depth, E> {
+        Ok(Depth(0))
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<Depth, E> {
+        Ok(Depth(0))
+    }
+
+    fn visit_unit<E>(self) -> Result<Depth, E> {
+        Ok(Depth(0))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Depth, A::Error> {
+        let mut deepest = 0;
+        while let Some(Depth(depth)) = items.next_element()? {
+            deepest = deepest.max(depth);
+        }
+        Ok(Depth(deepest + 1))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Depth, A::Error> {
+        let mut deepest = 0;
+        while let Some((IgnoredAny, Depth(depth))) = members.next_entry()? {
+            deepest = deepest.max(depth);
+        }
+        Ok(Depth(deepest + 1))
     }
 }
