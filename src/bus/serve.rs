@@ -7,21 +7,18 @@
 mod accept;
 mod answer;
 mod desk;
+mod doors;
 mod leave;
 
 use std::{sync::Arc, time::Duration};
 
-use async_nats::{Message, Subscriber};
-use futures_util::{FutureExt as _, StreamExt as _};
 use tokio::{
     sync::watch,
-    task::unconstrained,
     time::{Instant, Interval, MissedTickBehavior, sleep_until},
 };
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    connect::BACKLOG,
     fault,
     link::{Line, Link},
     parts::Bounds,
@@ -30,11 +27,11 @@ use crate::{
     call::SharedService,
     error::Error,
     mcp::Extent,
-    name::{Identity, Instance, ServerName, subject},
+    name::{Instance, ServerName},
     spawn::{Failure, Tasks},
 };
 use desk::Desk;
-use leave::{Leaving, Pace};
+use doors::{Doors, Side};
 
 /// A call that has not ended after this is told "accepted"; also how often the desk looks.
 const TICK: Duration = Duration::from_millis(50);
@@ -93,11 +90,30 @@ pub struct ServeOptions {
 #[derive(Debug)]
 pub struct Served {
     stop: CancellationToken,
+    back: CancellationToken,
+    stood_back: CancellationToken,
     grace: watch::Sender<Duration>,
     done: CancellationToken,
 }
 
 impl Served {
+    /// Leaves the queue group, and stays for the calls that are on their way, however few come:
+    /// each is answered. It ends when the last of them has, or with [`Served::drain`]. Returns when
+    /// the broker has been told, or after `within`.
+    pub async fn step_back(&self, within: Duration) {
+        self.back.cancel();
+        let told = tokio::time::timeout(within, self.stood_back.cancelled());
+        if told.await.is_err() {
+            tracing::debug!("a server did not leave its queue group in time");
+        }
+    }
+
+    /// Whether nothing is left of it.
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        self.done.is_cancelled()
+    }
+
     /// Leaves the queue group, finishes what is under way for at most `grace`, and answers the
     /// rest `SERVER_OVERLOADED`.
     pub async fn drain(self, grace: Duration) {
@@ -137,6 +153,8 @@ pub async fn serve(
     let (grace, grace_heard) = watch::channel(Duration::ZERO);
     let served = Served {
         stop: tasks.stopping().child_token(),
+        back: CancellationToken::new(),
+        stood_back: CancellationToken::new(),
         grace,
         done: CancellationToken::new(),
     };
@@ -145,6 +163,8 @@ pub async fn serve(
         lines,
         options,
         stop: served.stop.clone(),
+        back: served.back.clone(),
+        stood_back: served.stood_back.clone(),
         grace: grace_heard,
         service,
     };
@@ -156,125 +176,6 @@ pub async fn serve(
     Ok(served)
 }
 
-/// The subscriptions of one server on one connection.
-struct Doors {
-    line: Arc<Line>,
-    who: Identity,
-    requests: Subscriber,
-    pace: Pace,
-    leaving: Leaving,
-    /// Whether calls may still come.
-    open: bool,
-    rest: Option<(Subscriber, Subscriber)>,
-}
-
-impl Doors {
-    async fn open(link: &Link, line: &Arc<Line>, options: &ServeOptions) -> Result<Self, Error> {
-        let who = link.identity();
-        let (server, instance) = (&options.server, &options.instance);
-        let rest = if options.reach == Reach::Member {
-            let messages = format!("{}.ins.*.{server}.{instance}.>", subject::ROOT);
-            let cancels = format!("{}.ctl.*.{server}.cancel", subject::ROOT);
-            Some((
-                line.subscribe(who, messages, false).await?,
-                line.subscribe(who, cancels, false).await?,
-            ))
-        } else {
-            None
-        };
-        // Last: a call must find an instance that can be cancelled.
-        let requests = format!("{}.req.*.{server}.>", subject::ROOT);
-        Ok(Self {
-            line: Arc::clone(line),
-            who: who.clone(),
-            pace: Pace::new(line.life()),
-            requests: line.subscribe(who, requests, true).await?,
-            leaving: Leaving::No,
-            open: true,
-            rest,
-        })
-    }
-
-    /// Leaves the queue group: what is on its way to us still comes.
-    async fn leave(&mut self, desk: &mut Desk) {
-        self.take_all(desk);
-        let before = self.leaving;
-        if self.pace.needs_fence(before) {
-            let came = self.pace.came();
-            leave::fence(&self.line, &self.who).await;
-            self.take_all(desk);
-            self.pace.fenced(came);
-        }
-        self.leaving = self.pace.leave(&mut self.requests, before).await;
-    }
-
-    /// Takes what has come: only what was taken is counted.
-    fn take_all(&mut self, desk: &mut Desk) {
-        let mut next = || unconstrained(self.requests.next()).now_or_never().flatten();
-        let came = std::iter::from_fn(&mut next).take(BACKLOG);
-        let taken = came.map(|message| desk.take(message)).count();
-        self.pace.count(taken);
-    }
-
-    /// When to count anew, or to give the queue group up: the last calls do not come.
-    fn patience(&self) -> Option<Instant> {
-        self.pace.patience(self.leaving).filter(|_| self.open)
-    }
-
-    async fn give_up(&mut self) {
-        self.leaving = leave::give_up(&mut self.requests).await;
-    }
-
-    /// Does one thing for the calls under way, or takes those that are there.
-    async fn turn(&mut self, desk: &mut Desk, tick: &mut Interval) {
-        tokio::select! {
-            biased;
-            side = Self::aside(&mut self.rest) => desk.aside(side),
-            () = desk.answered(), if desk.is_busy() => {}
-            // Before new calls: a flood of them must not silence those under way.
-            _ = tick.tick(), if desk.is_busy() => desk.tick(),
-            message = self.requests.next(), if self.open => self.take(desk, message),
-        }
-    }
-
-    /// Takes a call, and those that came with it: all else is looked at once for all of them.
-    fn take(&mut self, desk: &mut Desk, first: Option<Message>) {
-        let Some(first) = first else {
-            // Left, or the connection is dead.
-            self.open = false;
-            return;
-        };
-        desk.take(first);
-        let mut taken = 1;
-        while taken < desk::TURN_MAX {
-            // An end is told again at the next turn.
-            let Some(Some(message)) = self.requests.next().now_or_never() else {
-                break;
-            };
-            desk.take(message);
-            taken += 1;
-        }
-        self.pace.count(taken);
-    }
-
-    async fn aside(rest: &mut Option<(Subscriber, Subscriber)>) -> Side {
-        match rest {
-            None => std::future::pending().await,
-            Some((messages, cancels)) => tokio::select! {
-                Some(message) = messages.next() => Side::Message(message),
-                Some(message) = cancels.next() => Side::Cancel(message),
-                else => std::future::pending().await,
-            },
-        }
-    }
-}
-
-/// What comes beside calls.
-enum Side {
-    Message(Message),
-    Cancel(Message),
-}
-
 /// Everything that outlives a connection.
 struct Room {
     link: Link,
@@ -282,6 +183,8 @@ struct Room {
     options: ServeOptions,
     service: SharedService,
     stop: CancellationToken,
+    back: CancellationToken,
+    stood_back: CancellationToken,
     grace: watch::Receiver<Duration>,
 }
 
@@ -313,14 +216,37 @@ impl Room {
                     self.drain(desk, doors).await;
                     return true;
                 }
+                () = self.back.cancelled() => {
+                    self.step_back(desk, doors).await;
+                    return true;
+                }
                 changed = self.lines.changed() => return changed.is_err(),
                 () = doors.turn(desk, &mut tick) => {}
             }
         }
     }
 
+    async fn step_back(&mut self, desk: &mut Desk, doors: &mut Doors) {
+        doors.leave(desk, true).await;
+        self.stood_back.cancel();
+        let mut tick = ticks();
+        while doors.open || desk.is_busy() {
+            let patience = doors.patience();
+            let until = patience.unwrap_or_else(Instant::now);
+            tokio::select! {
+                biased;
+                () = self.stop.cancelled() => return self.drain(desk, doors).await,
+                // Another connection knows nothing of this queue group.
+                _ = self.lines.changed() => return,
+                () = sleep_until(until), if patience.is_some() => doors.leave(desk, true).await,
+                () = doors.turn(desk, &mut tick) => {}
+            }
+        }
+        desk.flush().await;
+    }
+
     async fn drain(&self, desk: &mut Desk, doors: &mut Doors) {
-        doors.leave(desk).await;
+        doors.leave(desk, false).await;
         let grace = *self.grace.borrow();
         let finish = async {
             let mut tick = ticks();
@@ -329,7 +255,7 @@ impl Room {
                 let until = patience.unwrap_or_else(Instant::now);
                 tokio::select! {
                     biased;
-                    () = sleep_until(until), if patience.is_some() => doors.leave(desk).await,
+                    () = sleep_until(until), if patience.is_some() => doors.leave(desk, false).await,
                     () = doors.turn(desk, &mut tick) => {}
                 }
             }

@@ -4,8 +4,9 @@
 //! What the broker sends until it has read that is thrown away there: under load a call or two each
 //! time, which nobody answers. So the broker is told a number instead: so many calls more, and then
 //! none. Broker and library count the same calls, and the last of them ends the subscription on
-//! both sides. Only where no call has come for a while it is given up at once, and not before the
-//! broker has answered once more: what it sent until then has come too.
+//! both sides. Where hardly any come, a few places are left open for as long as this member stays:
+//! whoever takes one is answered. Only a member that goes gives them up, and not before the broker
+//! has answered once more: what it sent until then has come too.
 
 use std::time::Duration;
 
@@ -23,6 +24,8 @@ const QUIET: Duration = Duration::from_millis(500);
 const ROUND_MAX: Duration = Duration::from_millis(1500);
 /// So often. By then it is left, or so few come that hardly one is on its way.
 const ROUNDS_MAX: u32 = 8;
+/// Places that are left open, where hardly a call comes.
+const PLACES: u64 = 4;
 /// So many calls more are taken as come in this time; as many may be on their way.
 const AHEAD: Duration = Duration::from_millis(500);
 /// And so many times those that came while the broker answered once.
@@ -58,6 +61,8 @@ pub(super) enum Leaving {
         /// How often they were counted before.
         rounds: u32,
     },
+    /// A few places are left open, for as long as it takes.
+    Open,
     /// It was given up; what had come before is still there.
     GivenUp,
 }
@@ -131,19 +136,31 @@ impl Pace {
         counts.then(|| self.came + ahead)
     }
 
-    /// Begins to leave, or goes on with it where the calls that were counted did not come.
-    pub(super) async fn leave(&self, subscriber: &mut Subscriber, before: Leaving) -> Leaving {
+    /// Begins to leave, or goes on with it where the calls that were counted did not come. Who
+    /// `stays` on the connection leaves places open in place of giving up.
+    pub(super) async fn leave(
+        &self,
+        subscriber: &mut Subscriber,
+        before: Leaving,
+        stays: bool,
+    ) -> Leaving {
         let rounds = match before {
             Leaving::Counted { rounds, .. } => rounds + 1,
+            Leaving::Open => ROUNDS_MAX,
             Leaving::No | Leaving::GivenUp => 0,
         };
-        let Some(end) = self.end(rounds) else {
-            return give_up(subscriber).await;
+        let until = Instant::now() + ROUND_MAX;
+        let (end, leaving) = match self.end(rounds) {
+            Some(end) => (end, Leaving::Counted { until, rounds }),
+            None if stays && !self.life.is_cancelled() => {
+                let places = PLACES.max(self.in_fence * AHEAD_FENCES);
+                (self.came + places, Leaving::Open)
+            }
+            None => return give_up(subscriber).await,
         };
         let told = timeout(TELL_MAX, subscriber.unsubscribe_after(end));
         if matches!(told.await, Ok(Ok(()))) {
-            let until = Instant::now() + ROUND_MAX;
-            Leaving::Counted { until, rounds }
+            leaving
         } else {
             give_up(subscriber).await
         }

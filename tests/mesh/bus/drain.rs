@@ -19,7 +19,7 @@ use tower::ServiceExt as _;
 use weftbus::{
     bus::{Limits, Remote, ServeOptions, serve},
     call::{CallFuture, SharedService},
-    error::{Kind, Started},
+    error::{Kind, Started, case},
     spawn::Failure,
 };
 
@@ -292,4 +292,60 @@ async fn a_call_longer_on_its_way_than_it_was_quiet_is_answered() {
     };
     let (outcome, ()) = tokio::join!(call, leave);
     assert!(outcome.is_ok(), "{outcome:?}");
+}
+
+/// One call after the other, as slowly as their way is long: one is always on it, and never are so
+/// many coming that they could be counted.
+#[tokio::test]
+async fn who_steps_back_answers_each_of_a_few_calls() {
+    let bench = Bench::new();
+    let (way, _) = long_way(&bench, Duration::from_millis(200)).await;
+    let far = bench.link_by(way, "gh").await;
+    let served = serve(&far, options(), echo(), &bench.tasks);
+    let served = served.await.expect("nobody forbids it");
+    let remote = bench.remote("alice").await;
+    let mut answered = 0;
+    let calls = async {
+        loop {
+            match ask(&remote, call()).await {
+                Ok(_) => answered += 1,
+                Err(error) => {
+                    assert!(error.is_case(case::NO_RESPONDERS), "{error:?}");
+                    return;
+                }
+            }
+        }
+    };
+    let leave = async {
+        passes(&remote).await;
+        served.step_back(SOON).await;
+    };
+    tokio::join!(calls, leave);
+    assert!(answered > 4, "{answered} came while it left");
+    until(SOON, "it has left", || served.is_done()).await;
+}
+
+/// Where no call comes, a few places stay open, and whoever takes one is answered.
+#[tokio::test]
+async fn who_steps_back_from_nobody_leaves_places_open_until_it_goes() {
+    let bench = Bench::new();
+    let served = bench.serve(echo()).await;
+    let goes = bench.serve_as(options(), echo()).await;
+    for served in [&served, &goes] {
+        served.step_back(SOON).await;
+    }
+    let remote = bench.remote("alice").await;
+    passes(&remote).await;
+    assert!(!served.is_done() && !goes.is_done());
+    goes.drain(SOON).await;
+    let mut taken = 0;
+    let error = loop {
+        match ask(&remote, call()).await {
+            Ok(_) => taken += 1,
+            Err(error) => break error,
+        }
+    };
+    assert!(error.is_case(case::NO_RESPONDERS), "{error:?}");
+    assert!((1..=8).contains(&taken), "{taken} places");
+    until(SOON, "it has left", || served.is_done()).await;
 }
