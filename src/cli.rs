@@ -6,6 +6,7 @@
 mod access;
 mod adapter;
 mod args;
+mod audit;
 mod bench;
 mod call;
 mod completions;
@@ -106,6 +107,7 @@ async fn dispatch(command: Command, to: &mut Invocation) -> Result<Exit, Failure
         Command::Token(args) => token::run(args, to).await,
         Command::Grant(args) => grant::run(args, to).await,
         Command::Keys(args) => keys::run(&args, to),
+        Command::Audit(args) => audit::run(&args, to).await,
         Command::Access(args) => access::run(args, to).await,
         Command::Conformance(args) => conformance::run(&args, to).await,
         Command::Connect(args) => connect::run(&args, to),

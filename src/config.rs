@@ -36,7 +36,7 @@ pub use broker::{Broker, Credentials, Tls};
 pub use env::Env;
 pub use gateway::{Edge, Gateway, GatewayIssuer, GatewayTls};
 pub use limits::{Limits, Rule, ServerLimits};
-pub use model::{Config, KeyFile, Nats, Policy, Server, ServerEvents, TlsFiles, Validate};
+pub use model::{Audit, Config, KeyFile, Nats, Policy, Server, ServerEvents, TlsFiles, Validate};
 pub use name::slug;
 pub use problem::{Place, Problem, Problems, Warning, nearest};
 pub use rate::{NotARate, Rate};

@@ -8,6 +8,7 @@
 //! broker's own operator decides who may connect.
 
 mod ahead;
+mod audit;
 mod broker_jwt;
 mod callout;
 mod changes;
@@ -41,6 +42,7 @@ use std::{sync::Arc, time::Duration};
 use tokio::{sync::watch, time::Instant};
 
 use self::{
+    audit::Clerk,
     callout::Callout,
     changes::Changes,
     connect::Wire,
@@ -71,7 +73,7 @@ use crate::{
     error::Error,
     event::Declared,
     name::{ServerName, store as names},
-    policy::permit::Need,
+    policy::{audit::Auditor, permit::Need},
     resource::Sharing,
     spawn::Tasks,
 };
@@ -157,6 +159,12 @@ impl Control {
         self.desk.watches.local().clone()
     }
 
+    /// Who writes down what that stack refuses.
+    #[must_use]
+    pub fn auditor(&self) -> Auditor {
+        self.desk.clerk.auditor()
+    }
+
     /// When the broker has what it acknowledges on its disk, as it says itself.
     ///
     /// # Errors
@@ -198,22 +206,17 @@ impl Control {
 
     /// Ends. Nobody is let in any more; who is in stays. Says whether all ended in time.
     pub async fn stop(&self) -> bool {
-        self.tasks.stop(STOP_MAX).await
+        let written = self.desk.clerk.trail.end(STOP_MAX).await;
+        self.tasks.stop(STOP_MAX).await && written
     }
 }
 
 async fn begin(options: Options, tasks: &Tasks) -> Result<Desk, Error> {
     let deadline = Instant::now() + CONNECT_MAX;
     let secrets = &options.secrets;
+    let way = |auth, name: &str| way((&options.urls, &options.tls), auth, name);
     let open = |auth, name: &str| {
-        let to = bus::Options {
-            urls: options.urls.clone(),
-            identity: ServerName::weft().identity(),
-            auth,
-            tls: options.tls.clone(),
-            name: name.to_owned(),
-            backlog: bus::connect::BACKLOG,
-        };
+        let to = way(auth, name);
         async move { Wire::open(&to, deadline, tasks).await }
     };
     let store_login = match &options.accounts {
@@ -231,10 +234,13 @@ async fn begin(options: Options, tasks: &Tasks) -> Result<Desk, Error> {
     let tokens = Tokens::start(bucket(names::TOKENS).await?, keys.clone(), tasks).await?;
     let grants = Grants::start(bucket(names::GRANTS).await?, tasks).await?;
     // What members send comes in on a connection of its own: one that they can kill.
-    let beats = open(store_login, "weft control heartbeats").await?;
+    let beats = open(store_login.clone(), "weft control heartbeats").await?;
     let secret = secrets.event_seed.as_bytes();
     let events = Events::start(&store, options.declared, secret, replicas).await?;
-    integrity::watch(events.voice(&store), events.streams(), tasks);
+    let own = (way(store_login, "weft control audit"), replicas);
+    let clerk = Clerk::start(&store, own, &events, tasks).await?;
+    let watched = [events.streams(), vec![names::AUDIT.to_owned()]].concat();
+    integrity::watch(events.voice(&store), watched, tasks);
     let voice = events.voice(&store);
     let registry = Registry::start(beats, bucket(names::SERVERS).await?, voice, tasks).await?;
     let shelf = shelf(&store, &events, (options.sharing, replicas), tasks).await?;
@@ -252,6 +258,7 @@ async fn begin(options: Options, tasks: &Tasks) -> Result<Desk, Error> {
                 tokens: tokens.clone(),
                 grants: grants.clone(),
                 durables: durables.clone(),
+                trail: clerk.trail.clone(),
                 wire: open(Auth::Nkey(seed(&secrets.auth)), "weft control AUTH").await?,
             };
             callout.start(tasks).await?;
@@ -268,11 +275,24 @@ async fn begin(options: Options, tasks: &Tasks) -> Result<Desk, Error> {
         readers,
         durables,
         letters,
+        clerk,
         registry,
         shelf,
         kicks,
         tools: tool::Tools::new(),
     })
+}
+
+/// How the broker is reached with this login.
+fn way((urls, tls): (&[String], &Tls), auth: Auth, name: &str) -> bus::Options {
+    bus::Options {
+        urls: urls.to_vec(),
+        identity: ServerName::weft().identity(),
+        auth,
+        tls: tls.clone(),
+        name: name.to_owned(),
+        backlog: bus::connect::BACKLOG,
+    }
 }
 
 async fn shelf(
@@ -301,6 +321,7 @@ pub fn required(tool: &str) -> Option<(&'static str, &'static str)> {
         tool::TOKEN_ISSUE | tool::TOKEN_REVOKE | tool::TOKEN_LIST | tool::TOKEN_INSPECT => {
             Some(("admin", "mesh/tokens"))
         }
+        tool::AUDIT_OPEN => Some(("read", "mesh/audit")),
         tool::GRANT_ADD | tool::GRANT_REMOVE | tool::GRANT_LIST => Some(("admin", "mesh/grants")),
         _ => None,
     }

@@ -33,8 +33,9 @@ use std::{sync::Arc, time::Duration};
 use self::door::{Door, House, Scope};
 use crate::{
     access::{self, issuer::Issuers},
+    audit::{Record, Trail},
     bus::LinkState,
-    error::Error,
+    error::{Error, Kind},
     mesh::{Guests, Mesh},
     spawn::Tasks,
 };
@@ -45,6 +46,7 @@ pub struct Gateway {
     house: Arc<House>,
     guests: Guests,
     issuers: Issuers,
+    trail: Option<Trail>,
 }
 
 impl Gateway {
@@ -57,6 +59,7 @@ impl Gateway {
         Ok(Self {
             guests: Guests::open(mesh).await?,
             issuers: Issuers::default(),
+            trail: None,
             house: Arc::new(House {
                 catalogue: follow::follow(mesh, tasks).await?,
                 mesh: mesh.clone(),
@@ -69,6 +72,28 @@ impl Gateway {
     #[must_use]
     pub fn believing(self, issuers: Issuers) -> Self {
         Self { issuers, ..self }
+    }
+
+    /// One that writes down whom it does not let in.
+    #[must_use]
+    pub fn writing(self, trail: Trail) -> Self {
+        let trail = Some(trail);
+        Self { trail, ..self }
+    }
+
+    /// Writes down that somebody is not let in, and gives what he is told then.
+    async fn refused(&self, scope: &Scope, error: Error) -> Error {
+        let decided = matches!(
+            error.kind(),
+            Kind::AuthenticationFailed | Kind::AccessDenied
+        );
+        let Some(trail) = self.trail.as_ref().filter(|_| decided) else {
+            return error;
+        };
+        let server = scope.one().map(|server| format!("/{server}"));
+        let what = format!("mcp{}", server.unwrap_or_default());
+        let written = trail.write(Record::refused(what, &error)).await;
+        written.err().unwrap_or(error)
     }
 
     /// Lets a client in by the connect token that it shows, or by one of an outside issuer.

@@ -4,6 +4,7 @@ pub mod access;
 pub mod adapter;
 pub mod admin;
 pub mod app;
+pub mod audit;
 pub mod broker;
 pub mod bus;
 pub mod call;

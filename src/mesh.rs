@@ -18,6 +18,7 @@
 
 mod acting;
 mod ask;
+mod audit;
 mod beside;
 mod delivery;
 mod events;
@@ -46,6 +47,7 @@ use tower::Service as _;
 pub use self::{
     acting::Acting,
     ask::Ask,
+    audit::{Trail, Written},
     beside::Beside,
     delivery::{Delivery, Place},
     events::Events,
@@ -327,7 +329,7 @@ impl Mesh {
     }
 
     /// The secret under whose ids this member publishes.
-    fn event_key(&self) -> Result<EventKey, Error> {
+    pub(crate) fn event_key(&self) -> Result<EventKey, Error> {
         self.inner.session.event_key().ok_or_else(|| {
             Error::new(
                 Kind::InternalError,

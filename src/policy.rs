@@ -3,6 +3,7 @@
 //! There are two stacks, each written once, in order: [`caller`] and [`server`].
 
 pub mod absent;
+pub mod audit;
 pub mod auth;
 pub mod caller;
 pub mod limit;

@@ -77,6 +77,7 @@ const BINARY: &[&str] = &[
     "call",
     "event",
     "resource",
+    "audit",
     // a token's own words, the one log, the process that `main` may turn out to be
     "access::exchange",
     "telemetry::log",

@@ -5,7 +5,7 @@ use weftbus::{
     name::{
         Identity, ServerName,
         subject::{
-            self, Operation, ReplyTo, cancel_caller, dead_letter_parts, event_parts,
+            self, Operation, ReplyTo, audit_parts, cancel_caller, dead_letter_parts, event_parts,
             heartbeat_parts, notification_parts, replay_parts,
         },
         token,
@@ -31,6 +31,7 @@ pub fn subject(data: &[u8]) {
         dead_letter_parts(text),
         notification_parts(text),
         heartbeat_parts(text),
+        audit_parts(text),
     ];
     for (one, other) in pairs.into_iter().flatten() {
         assert!(!one.is_empty() && !other.is_empty(), "{text}");

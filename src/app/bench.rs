@@ -21,7 +21,9 @@ use super::{
     seat::Who,
     up::{Options as UpOptions, StartError, Up},
 };
+pub use crate::policy::audit::When;
 use crate::{
+    audit::Trail,
     broker::Search,
     bus::{
         self, Bounds, Limits, Reach, ServeOptions, Served,
@@ -34,7 +36,7 @@ use crate::{
     mcp::Request,
     mesh::Mesh,
     name::{Identity, Instance, ServerName, header},
-    policy,
+    policy::{self, audit::Auditor},
     spawn::Tasks,
     telemetry::metric::{Side, Tools},
 };
@@ -112,11 +114,12 @@ pub struct Bench {
 }
 
 impl Bench {
-    /// Starts a mesh and the echo server on it.
+    /// Starts a mesh and the echo server on it, whose calls are written to the audit trail where
+    /// that is said.
     ///
     /// # Errors
     /// What does not start.
-    pub async fn start(options: UpOptions) -> Result<Self, StartError> {
+    pub async fn start(options: UpOptions, audit: Option<When>) -> Result<Self, StartError> {
         let up = Up::start(options).await?;
         let tasks = Tasks::new();
         let server_name = ServerName::new(SERVER).expect("it is a name");
@@ -124,7 +127,13 @@ impl Bench {
         let allowed = [format!("call:tools/{SERVER}/*")];
         let caller = join(&up, CALLER, &allowed).await?;
         let counted = Tools::new(Side::Server);
-        let stack = policy::server::Options::new(server.trust().await?, counted.clone());
+        let mut stack = policy::server::Options::new(server.trust().await?, counted.clone());
+        let instance = Instance::random();
+        if let Some(when) = audit {
+            let trail = Trail::start(server.link().clone(), &instance, &tasks);
+            let key = Some(server.event_key()?);
+            stack.auditor = Some(Auditor::new(trail, key, stack.needs, when));
+        }
         let echo = answer(|call: Call| async move {
             Ok(Reply {
                 body: call.request.body().clone(),
@@ -133,7 +142,7 @@ impl Bench {
         });
         let options = ServeOptions {
             server: server_name,
-            instance: Instance::random(),
+            instance,
             reach: Reach::Member,
             limits: Limits::default(),
             bounds: Bounds::default(),
@@ -268,20 +277,20 @@ pub struct Report {
 ///
 /// # Errors
 /// What does not start, or a call that failed.
-pub async fn run(plan: Plan, search: &Search, folder: &Path) -> Result<Report, StartError> {
-    let own = Bench::start(options(search, &folder.join("own"), None)?).await?;
+pub async fn run(
+    (plan, audit): (Plan, Option<When>),
+    search: &Search,
+    folder: &Path,
+) -> Result<Report, StartError> {
+    let own = Bench::start(options(search, &folder.join("own"), None)?, audit).await?;
     let figures = own.run(plan, &[Way::Inbox]).await;
     own.stop().await;
     let ratios = figures?;
     let tasks = Tasks::new();
     let watchdog = Watchdog::start(None, &tasks).await?;
     let plain = plain::Plain::start(search, folder, &watchdog, &tasks).await?;
-    let bench = Bench::start(options(
-        search,
-        &folder.join("plain-mesh"),
-        Some(plain.url()),
-    )?)
-    .await?;
+    let on_plain = options(search, &folder.join("plain-mesh"), Some(plain.url()))?;
+    let bench = Bench::start(on_plain, audit).await?;
     let figures = bench.run(plan, &[Way::Request, Way::Inbox]).await;
     bench.stop().await;
     plain.stop().await;

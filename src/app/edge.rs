@@ -13,6 +13,7 @@ use crate::{
         issuer::{self, Issuers},
     },
     admin,
+    audit::Trail,
     config::Loaded,
     error::{Error, Kind},
     gateway::{
@@ -24,7 +25,7 @@ use crate::{
     http::{self, Bound, Listening},
     mcp::Extent,
     mesh::{self, Mesh},
-    name::{Identity, ServerName, id},
+    name::{Identity, Instance, ServerName, id},
     spawn::Tasks,
 };
 
@@ -85,6 +86,7 @@ pub struct Edge {
     listening: Listening,
     public_url: Option<String>,
     mesh: Mesh,
+    trail: Trail,
     tasks: Tasks,
 }
 
@@ -110,7 +112,8 @@ impl Edge {
             issuers: issuers.urls().map(str::to_owned).collect(),
         };
         let gateway = Gateway::open(&mesh, timeout, &tasks).await?;
-        let gateway = gateway.believing(issuers);
+        let trail = Trail::start(mesh.link().clone(), &Instance::random(), &tasks);
+        let gateway = gateway.believing(issuers).writing(trail.clone());
         let ready = gateway.clone();
         let routes = streamable::routes(gateway, options.bodies, site, &tasks)
             .merge(admin::routes(Arc::new(move || ready.is_ready())));
@@ -118,6 +121,7 @@ impl Edge {
             listening: bound.serve(routes, &tasks),
             public_url: options.public_url,
             mesh,
+            trail,
             tasks,
         })
     }
@@ -147,7 +151,8 @@ impl Edge {
     /// Takes no more connections, and gives requests under way some time to end.
     pub async fn stop(self, grace: Duration) {
         let answered = self.listening.stop(grace).await;
-        let ended = self.tasks.stop(grace).await;
+        let written = self.trail.end(grace).await;
+        let ended = self.tasks.stop(grace).await && written;
         if !(answered && ended) {
             tracing::warn!("some requests at the gateway did not end in time");
         }

@@ -3,31 +3,28 @@
 //! The server is served while it answers, and leaves the queue group while it does not: then the
 //! broker tells its callers at once that nobody is there, and the registry why.
 
+mod place;
 mod resources;
 mod tell;
 
 use std::time::Duration;
 
-use bytes::Bytes;
-use tokio::sync::{broadcast, watch};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use self::place::Place;
 use crate::{
-    adapter::{self, Changed, Status, Upstream},
-    bus::{self, Bounds, Limits, Reach, ServeOptions, Served, micro},
-    call::{SharedService, permission::Pattern},
+    adapter::{self, Status, Upstream},
+    bus::{Bounds, Limits},
+    call::permission::Pattern,
     child::Watchdog,
-    error::Error,
-    mesh::{self, Mesh},
-    name::{Instance, ServerName, subject},
+    mesh,
+    name::ServerName,
     policy::{
-        self,
+        audit::When,
         limit::{Limiter, Rules},
-        tasks::Recorder,
     },
-    registry::{Heartbeat, Transport, heartbeat},
     spawn::{Failure, Tasks},
-    telemetry::metric::{Side, Tools},
 };
 
 /// How soon a server that could not join tries again.
@@ -56,6 +53,8 @@ pub struct Options {
     pub timeout: Duration,
     /// Tools whose calls are told as tasks.
     pub tasks: Vec<Pattern>,
+    /// When it is written down that a call goes on.
+    pub audit: When,
 }
 
 /// A server on the mesh.
@@ -200,180 +199,5 @@ async fn join(
             }
         }
         tokio::time::sleep(AGAIN).await;
-    }
-}
-
-/// Who takes down the calls that are to be told as tasks.
-async fn recorder(
-    options: &Options,
-    mesh: &Mesh,
-    tasks: &Tasks,
-) -> Result<Option<Recorder>, Error> {
-    if options.tasks.is_empty() {
-        return Ok(None);
-    }
-    let events = mesh.events();
-    let publisher = events.publisher().await?.clone();
-    let recorder = Recorder::start(options.tasks.clone(), publisher, tasks);
-    Ok(Some(recorder))
-}
-
-/// A server's place on the bus.
-struct Place {
-    server: ServerName,
-    instance: Instance,
-    transport: Transport,
-    mesh: Mesh,
-    serve: ServeOptions,
-    stack: SharedService,
-    recorder: Option<Recorder>,
-    tasks: Tasks,
-}
-
-impl Place {
-    async fn take(
-        (options, limiter): (&Options, Limiter),
-        upstream: &Upstream,
-        tasks: &Tasks,
-    ) -> Result<Self, Error> {
-        let mesh = Mesh::connect_in(options.mesh.clone(), tasks).await?;
-        let trust = mesh.trust().await?;
-        let instance = Instance::random();
-        let tools = Tools::new(Side::Server);
-        let mut policy = policy::server::Options::new(trust, tools.clone());
-        policy.limiter = Some(limiter);
-        policy.schemas = options.validate.then(|| tell::schemas(upstream.status()));
-        let recorder = recorder(options, &mesh, tasks).await?;
-        policy.tasks.clone_from(&recorder);
-        let about = tell::about(options.server.clone(), upstream.status(), tools);
-        let told = micro::Options {
-            server: options.server.clone(),
-            instance: instance.clone(),
-            about,
-        };
-        micro::answer(mesh.link(), told, tasks).await?;
-        Ok(Self {
-            server: options.server.clone(),
-            serve: ServeOptions {
-                server: options.server.clone(),
-                instance: instance.clone(),
-                reach: Reach::Member,
-                limits: options.limits,
-                bounds: options.bounds,
-                timeout: options.timeout,
-            },
-            instance,
-            transport: options.upstream.transport(),
-            stack: policy::server::stack(upstream.clone(), policy),
-            recorder,
-            mesh,
-            tasks: tasks.clone(),
-        })
-    }
-
-    /// Serves while the process answers, and says how it fares; in the end, goodbye.
-    async fn keep(
-        self,
-        upstream: Upstream,
-        grace: watch::Receiver<Duration>,
-        stop: CancellationToken,
-    ) {
-        let mut status = upstream.status();
-        let mut changes = upstream.changes();
-        let mut served: Option<Served> = None;
-        let mut beat = tokio::time::interval(heartbeat::EVERY);
-        let (mesh, server) = (self.mesh.clone(), self.server.clone());
-        resources::tell(mesh, server, upstream.touches(), &self.tasks);
-        loop {
-            let now = status.borrow_and_update().clone();
-            if !now.is_up() && served.is_some() {
-                // Leaving takes a while: nobody shall believe in it meanwhile.
-                self.beat(&now, None).await;
-            }
-            served = self.door(served, now.is_up()).await;
-            let trouble = (now.is_up() && served.is_none()).then_some("it can't be served");
-            self.beat(&now, trouble).await;
-            tokio::select! {
-                () = stop.cancelled() => break,
-                changed = status.changed() => if changed.is_err() {
-                    break;
-                },
-                change = changes.recv() => self.tell(change).await,
-                _ = beat.tick() => {}
-            }
-        }
-        if let Some(served) = served {
-            let grace = *grace.borrow();
-            served.drain(grace).await;
-        }
-        if let Some(recorder) = &self.recorder
-            && !recorder.settle(GRACE).await
-        {
-            tracing::debug!(server = %self.server, "the server leaves before its calls are told");
-        }
-        let last = status.borrow().clone();
-        self.say(self.heartbeat(&last, None).left()).await;
-        self.mesh.link().settle().await;
-    }
-
-    /// Opens or closes the door, as the process does or does not answer.
-    async fn door(&self, served: Option<Served>, up: bool) -> Option<Served> {
-        match (served, up) {
-            (None, true) => {
-                let serving = bus::serve(
-                    self.mesh.link(),
-                    self.serve.clone(),
-                    self.stack.clone(),
-                    &self.tasks,
-                );
-                serving
-                    .await
-                    .inspect_err(
-                        |error| tracing::warn!(server = %self.server, %error, "not served"),
-                    )
-                    .ok()
-            }
-            (Some(served), false) => {
-                served.drain(GRACE).await;
-                None
-            }
-            (served, _) => served,
-        }
-    }
-
-    async fn beat(&self, status: &Status, trouble: Option<&str>) {
-        self.say(self.heartbeat(status, trouble)).await;
-    }
-
-    fn heartbeat(&self, status: &Status, trouble: Option<&str>) -> Heartbeat {
-        let who = (&self.server, &self.instance, self.transport);
-        tell::heartbeat_of(who, status, trouble)
-    }
-
-    async fn say(&self, beat: Heartbeat) {
-        let to = subject::heartbeat(&self.server, &self.instance);
-        let sent = self.mesh.link().publish(to, beat.encode().into());
-        if let Err(error) = sent.await {
-            tracing::debug!(server = %self.server, %error, "a heartbeat was not sent");
-        }
-    }
-
-    /// Tells who listens that something of the server changed.
-    async fn tell(&self, change: Result<Changed, broadcast::error::RecvError>) {
-        // After a gap the reader can't know what changed: everything.
-        let kinds: &[&str] = match &change {
-            Ok(change) => &[change.kind],
-            Err(_) => &[
-                "tools/list_changed",
-                "prompts/list_changed",
-                "resources/list_changed",
-            ],
-        };
-        for kind in kinds {
-            let to = subject::notification(&self.server, kind);
-            if let Err(error) = self.mesh.link().publish(to, Bytes::new()).await {
-                tracing::debug!(server = %self.server, %error, "a change was not told");
-            }
-        }
     }
 }

@@ -87,6 +87,7 @@ impl Plane {
         let mut stack = policy::server::Options::new(control.trust(), Tools::new(Side::Server));
         stack.needs = control::needs;
         stack.open = control::open;
+        stack.auditor = Some(control.auditor());
         let stack = policy::server::stack(control.service(), stack);
         Ok(Self {
             served: bus::serve(&link, options, stack, tasks).await?,

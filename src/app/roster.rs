@@ -175,6 +175,7 @@ impl Roster {
             rules: translate::rules(name, &launch.limits, limits),
             timeout: launch.timeout,
             tasks: translate::patterns(&launch.tasks),
+            audit: translate::audit(launch.audit),
         };
         Ok(Member::start(options, &self.watchdog, tasks))
     }

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     member::{self, Member},
     seat::Who,
-    tokens,
+    tokens, translate,
     up::StartError,
 };
 pub use crate::adapter::{
@@ -19,7 +19,7 @@ pub use crate::adapter::{
 use crate::{
     bus::{Bounds, Limits},
     child::Watchdog,
-    mesh,
+    config, mesh,
     name::ServerName,
     policy::limit::Rules,
     spawn::Tasks,
@@ -42,6 +42,8 @@ pub struct Options {
     pub validate: bool,
     /// How long a call may take whose caller does not say.
     pub timeout: Duration,
+    /// When it is written down that a call goes on.
+    pub audit: config::Audit,
     /// The program that is run again as watchdog; where none is given, this one.
     pub watchdog: Option<PathBuf>,
 }
@@ -82,6 +84,7 @@ impl Sidecar {
             rules: Rules::default(),
             timeout: options.timeout,
             tasks: Vec::new(),
+            audit: translate::audit(options.audit),
         };
         let member = Member::start(member, &watchdog, &root);
         member.settled().await;

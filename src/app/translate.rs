@@ -9,7 +9,10 @@ use crate::{
     call::permission::Pattern,
     config,
     control::Secrets,
-    policy::limit::{Quota, Rate, Rule, Rules},
+    policy::{
+        audit::When,
+        limit::{Quota, Rate, Rule, Rules},
+    },
 };
 
 pub(super) fn public_keys(secrets: &Secrets) -> PublicKeys {
@@ -50,6 +53,14 @@ pub(super) fn upstream(target: &config::Target, limits: &config::Limits) -> adap
             options.limits.in_flight = in_flight;
             adapter::Options::Http(options)
         }
+    }
+}
+
+/// When it is written down that a call goes on.
+pub(super) const fn audit(written: config::Audit) -> When {
+    match written {
+        config::Audit::Soon => When::Soon,
+        config::Audit::Strict => When::First,
     }
 }
 

@@ -6,7 +6,7 @@ use sha2::{Digest as _, Sha256};
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::{Notify, Principal};
+use super::{Notify, Principal, grant::Reason};
 use crate::name::{CallId, Identity};
 
 /// Who calls, until when, as part of what.
@@ -26,6 +26,8 @@ pub struct Context {
     pub caller: Option<Identity>,
     /// Who calls; `None` until somebody proved it.
     pub principal: Option<Arc<Principal>>,
+    /// By what he may, once that is decided.
+    pub permitted: Option<Reason>,
     /// The token that proves it, on its way to who checks it.
     pub credential: Option<Credential>,
     /// The idempotency key, where the caller gave one.
@@ -47,6 +49,7 @@ impl Context {
             attempt: 1,
             caller: None,
             principal: None,
+            permitted: None,
             credential: None,
             key: None,
             notify: None,

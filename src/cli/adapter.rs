@@ -4,7 +4,7 @@ use std::{ffi::OsString, path::PathBuf};
 
 use weftbus::{
     app::sidecar::{Endpoint, Headers, Launch, Options, Process, Remote, Sidecar, Target},
-    config::{self, Period, env::MCP_SERVER_NAME},
+    config::{self, Audit, Period, env::MCP_SERVER_NAME},
     name::ServerName,
 };
 
@@ -40,6 +40,9 @@ pub(super) struct Args {
     /// Check tools' arguments against their schemas here as well
     #[arg(long)]
     validate: bool,
+    /// Write each call to the audit trail before it goes on, and not within 200 ms
+    #[arg(long)]
+    audit_strict: bool,
     /// The URL of a server that runs, in place of a command
     #[arg(long, value_name = "URL", conflicts_with = "command")]
     url: Option<String>,
@@ -96,6 +99,11 @@ impl Args {
             mesh: to.reach()?.options()?,
             validate: self.validate,
             timeout: self.timeout.duration(),
+            audit: if self.audit_strict {
+                Audit::Strict
+            } else {
+                Audit::Soon
+            },
             watchdog: None,
         })
     }

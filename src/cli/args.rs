@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use super::{
-    access, adapter, bench, call, completions, config, conformance, connect, control, describe,
-    dlq, doctor, down, events, gateway, grant, health, keys, mcp, output::Format, resources,
-    schema, servers, token, tools, up, version,
+    access, adapter, audit, bench, call, completions, config, conformance, connect, control,
+    describe, dlq, doctor, down, events, gateway, grant, health, keys, mcp, output::Format,
+    resources, schema, servers, token, tools, up, version,
 };
 
 const EXAMPLES: &str = "\
@@ -114,6 +114,9 @@ pub(crate) enum Command {
     /// List, replace and revoke the keys that sign tokens
     #[command(alias = "key")]
     Keys(keys::Args),
+    /// Show what was decided, and check that all of it is there
+    #[command(alias = "audits")]
+    Audit(audit::Args),
     /// Ask who may do what
     #[command(alias = "accesses")]
     Access(access::Args),

@@ -2,7 +2,7 @@
 
 use clap::Subcommand;
 use weftbus::{
-    app::bench::{self, Figures, Plan, Ratio},
+    app::bench::{self, Figures, Plan, Ratio, When},
     config::Period,
 };
 
@@ -14,6 +14,7 @@ const EXAMPLES: &str = "\
 EXAMPLES
   weft bench call
   weft bench call --rounds 5 --slice 1s -o json
+  weft bench call --audit strict
   weft bench events";
 
 /// Measure the mesh beside bare NATS, in the same run
@@ -45,6 +46,26 @@ struct Call {
     /// How long each side of a round is measured
     #[arg(long, value_name = "TIME", default_value = "1500ms")]
     slice: Period,
+    /// When calls are written to the audit trail: as for any server, before each goes on, or never
+    #[arg(long, value_name = "WHEN", default_value = "soon")]
+    audit: Audit,
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum Audit {
+    Soon,
+    Strict,
+    None,
+}
+
+impl Audit {
+    const fn when(self) -> Option<When> {
+        match self {
+            Self::Soon => Some(When::Soon),
+            Self::Strict => Some(When::First),
+            Self::None => None,
+        }
+    }
 }
 
 /// Events: published and acknowledged, many at once and one alone, and read again
@@ -77,7 +98,8 @@ pub(super) async fn run(args: &Args, to: &mut Invocation) -> Result<Exit, Failur
     let measured = match &args.command {
         Command::Call(call) => {
             let plan = plan(call.rounds, call.slice);
-            let measured = Box::pin(bench::run(plan, &search, &folder)).await;
+            let how = (plan, call.audit.when());
+            let measured = Box::pin(bench::run(how, &search, &folder)).await;
             measured.map(Measured::Calls)
         }
         Command::Events(events) => {

@@ -7,6 +7,7 @@ pub(super) mod publish;
 pub(super) mod replay;
 pub(super) mod tail;
 
+pub(super) use self::begin::{moment, time as rfc3339};
 use super::{exit::Exit, failure::Failure, invocation::Invocation};
 
 const EXAMPLES: &str = "\

@@ -10,7 +10,6 @@ const PLANNED: &[(&str, &str, &str)] = &[
         "idempotent",
         "retries of calls that may be repeated",
     ),
-    ("Server", "audit", "the audit trail of a server"),
     ("Server", "retry", "retries"),
     ("Server", "breaker", "the circuit breaker"),
     ("Server", "cache", "cached results"),

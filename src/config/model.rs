@@ -85,6 +85,9 @@ pub struct Server {
     pub timeout: Option<Period>,
     /// Who checks the arguments of a call against the tool's schema.
     pub validate: Validate,
+    /// When it is written to the audit trail that one of its calls may go on.
+    #[serde(skip_serializing_if = "Audit::is_soon")]
+    pub audit: Audit,
     /// Which of its calls are told as events.
     #[serde(skip_serializing_if = "ServerEvents::is_empty")]
     pub events: ServerEvents,
@@ -106,6 +109,7 @@ impl Default for Server {
             headers: BTreeMap::new(),
             timeout: None,
             validate: Validate::Server,
+            audit: Audit::Soon,
             events: ServerEvents::default(),
             limits: ServerLimits::default(),
             enabled: true,
@@ -158,6 +162,25 @@ pub enum Validate {
     Server,
     /// The adapter, before the server sees the call: for servers that do not check.
     Adapter,
+}
+
+/// When it is written to the audit trail that a call may go on. A refusal is written before it is
+/// told, whatever this says; what can't be written is refused.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Audit {
+    /// Within 200 ms, while the call goes on: a process that is killed loses so much.
+    #[default]
+    Soon,
+    /// Before the call goes on, which takes as long as the broker takes to write it to its disk.
+    Strict,
+}
+
+impl Audit {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "what serde calls")]
+    fn is_soon(&self) -> bool {
+        *self == Self::Soon
+    }
 }
 
 /// The NATS server that carries the mesh. With nothing set, Weft starts and keeps one.

@@ -15,7 +15,7 @@ use crate::{
         env::{Env, HOME, SECRET_MAX},
         expand::expand_all,
         limits::ServerLimits,
-        model::{Server, Validate},
+        model::{Audit, Server, Validate},
         problem::{Place, Problem, Problems},
         secret::{Secret, Setting},
         source::{self, Source},
@@ -45,6 +45,8 @@ pub struct Launch {
     pub timeout: Duration,
     /// Who checks arguments.
     pub validate: Validate,
+    /// When it is written down that a call goes on.
+    pub audit: Audit,
     /// Tools whose calls are told as tasks: patterns.
     pub tasks: Vec<String>,
     /// How often and how much each caller may call it.
@@ -154,10 +156,8 @@ impl Found<'_> {
 
     fn launch(&mut self, env: &Env, timeout: Duration) -> Result<Launch, Problem> {
         let server = self.expanded(env).map_err(first)?;
-        let (timeout, validate) = (
-            server.timeout.map_or(timeout, |period| period.duration()),
-            server.validate,
-        );
+        let timeout = server.timeout.map_or(timeout, |period| period.duration());
+        let (validate, audit) = (server.validate, server.audit);
         let (tasks, limits) = (server.events.tasks.clone(), server.limits.clone());
         let target = match &server.url {
             Some(url) => Target::Remote(self.remote(url.reveal(), &server.headers, env)?),
@@ -167,6 +167,7 @@ impl Found<'_> {
             target,
             timeout,
             validate,
+            audit,
             tasks,
             limits,
         })

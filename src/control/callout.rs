@@ -23,6 +23,7 @@ use super::{
 };
 use crate::{
     access::{Claims, Role, now, now_ms},
+    audit::{Decision, Record, Trail},
     call::{Permissions, Principal},
     error::{Error, Kind},
     spawn::{Failure, Tasks},
@@ -36,6 +37,8 @@ const QUEUE: &str = "weft";
 const ACCOUNT: &str = "MESH";
 /// The broker gives up after two seconds; an answer after that helps nobody.
 const ANSWER_MAX: Duration = Duration::from_millis(1800);
+/// How long it may take to write down that somebody was refused.
+const WRITE_MAX: Duration = Duration::from_millis(1000);
 /// Questions that are answered at the same time; more wait in the subscription.
 const AT_ONCE: usize = 64;
 /// Subscriptions of one user at most.
@@ -52,6 +55,7 @@ pub(super) struct Callout {
     pub(super) tokens: Tokens,
     pub(super) grants: Grants,
     pub(super) durables: Durables,
+    pub(super) trail: Trail,
     pub(super) wire: Wire,
 }
 
@@ -110,6 +114,14 @@ impl Callout {
                     kind = error.case_name(), why = error.message(),
                     "a connection was refused"
                 );
+                let told = Record::refused("connect", &error).from(&question.host);
+                // Whatever comes of that, he is refused.
+                if let Err(error) = timeout(WRITE_MAX, self.trail.write(told))
+                    .await
+                    .unwrap_or(Ok(()))
+                {
+                    tracing::warn!(%error, "that a connection was refused is not written down");
+                }
                 body["error"] = json!(REFUSED);
             }
         }
@@ -141,6 +153,21 @@ impl Callout {
         })
     }
 
+    /// Writes down who was let in. Where that can't be, he is let in all the same: what he does then
+    /// is refused, and somebody has to come in to mend it.
+    fn told(&self, claims: &Claims, host: &str) {
+        let mut record = Record::new(Decision::Allowed, "connect").from(host);
+        record
+            .about
+            .insert("jti".into(), claims.jti.to_string().into());
+        record
+            .about
+            .insert("role".into(), claims.role.to_string().into());
+        if let Err(error) = self.trail.note(record.by(Some(&claims.sub))) {
+            tracing::warn!(%error, "that a connection was admitted is not written down");
+        }
+    }
+
     /// The user that this client becomes.
     async fn admit(&self, question: &Question) -> Result<String, Error> {
         let began = now_ms();
@@ -167,6 +194,7 @@ impl Callout {
             token = %claims.jti, host = question.host, ms = now_ms().saturating_sub(began),
             "a connection was admitted"
         );
+        self.told(&claims, &question.host);
         Ok(broker_jwt::sign(user, &self.secrets.issuer, now()))
     }
 }

@@ -20,7 +20,7 @@ use crate::{
 const CREATE_MAX: Duration = Duration::from_secs(10);
 
 /// The definitions there are.
-const DEFINITIONS: [&str; 13] = [
+const DEFINITIONS: [&str; 14] = [
     include_str!("../../nats/streams/KV_WEFT_GRANTS.json"),
     include_str!("../../nats/streams/KV_WEFT_TOKENS.json"),
     include_str!("../../nats/streams/KV_WEFT_SERVERS.json"),
@@ -34,6 +34,7 @@ const DEFINITIONS: [&str; 13] = [
     include_str!("../../nats/streams/WEFT_EVT_DOMAIN.json"),
     include_str!("../../nats/streams/WEFT_DLQ.json"),
     include_str!("../../nats/streams/WEFT_REPLAYS.json"),
+    include_str!("../../nats/streams/WEFT_AUDIT.json"),
 ];
 /// What a declared domain's is made from.
 const TEMPLATE: &str = "WEFT_EVT_DOMAIN";
@@ -46,6 +47,11 @@ pub(super) fn bucket(name: &str, replicas: usize) -> Config {
 /// The definitions of the streams that go with durable subscriptions.
 pub(super) fn of_durables(replicas: usize) -> [Config; 2] {
     [store::LETTERS, store::REPLAYS].map(|name| read(name, replicas))
+}
+
+/// The definition of the stream of what was decided.
+pub(super) fn of_audit(replicas: usize) -> Config {
+    read(store::AUDIT, replicas)
 }
 
 /// The definition of the stream of resources' contents.

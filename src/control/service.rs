@@ -1,6 +1,7 @@
 //! The MCP server `weft`: the control plane as tools, called, checked and audited like any other.
 
 mod access;
+mod audit;
 mod durables;
 mod events;
 mod grants;
@@ -17,8 +18,17 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::{
-    changes::Changes, connect::Wire, durables::Durables, events::Events, grants::Grants,
-    letters::Letters, readers::Readers, registry::Registry, resources::Shelf, tokens::Tokens,
+    audit::{Clerk, about, is_first, is_lease},
+    changes::Changes,
+    connect::Wire,
+    durables::Durables,
+    events::Events,
+    grants::Grants,
+    letters::Letters,
+    readers::Readers,
+    registry::Registry,
+    resources::Shelf,
+    tokens::Tokens,
     trust::Watches,
 };
 use crate::{
@@ -41,6 +51,7 @@ pub(super) struct Desk {
     pub(super) readers: Readers,
     pub(super) durables: Durables,
     pub(super) letters: Letters,
+    pub(super) clerk: Clerk,
     pub(super) registry: Registry,
     pub(super) shelf: Shelf,
     pub(super) kicks: Option<Wire>,
@@ -119,9 +130,11 @@ impl Desk {
             // Whoever serves this service forgot to say who calls.
             Error::new(Kind::InternalError, "nobody said who calls")
         })?;
-        permit(&tool, principal)?;
+        if let Err(error) = permit(&tool, principal) {
+            return Err(self.refused(call, tool.name, error).await);
+        }
         let arguments = tool.arguments(call.request.params())?;
-        let outcome = self.run(&tool, principal, arguments).await;
+        let outcome = self.use_tool(call, &tool, principal, arguments).await;
         let decision = outcome.as_ref().map_or_else(Error::case_name, |_| "done");
         tracing::info!(
             target: "weft::audit",
@@ -130,6 +143,28 @@ impl Desk {
             "the control plane was asked"
         );
         outcome
+    }
+
+    /// Uses a tool, on record.
+    async fn use_tool(
+        &self,
+        call: &Call,
+        tool: &Tool<'_>,
+        by: &Principal,
+        arguments: Value,
+    ) -> Result<Outcome, Error> {
+        if is_lease(tool.name) {
+            return Box::pin(self.run(tool, by, arguments)).await;
+        }
+        let what = format!("call:tools/weft/{}", tool.name);
+        let first = is_first(tool.name, &arguments);
+        let told = about(&arguments);
+        let work = Box::pin(self.run(tool, by, arguments));
+        let outcome = self.on_record(call, &what, first, work).await?;
+        if first {
+            self.done(call, &what, (told, &outcome.structured));
+        }
+        Ok(outcome)
     }
 
     async fn run(
@@ -167,6 +202,7 @@ impl Desk {
             }
             tools::REPLAY_DELIVER => self.replay_deliver(by, tools::typed(arguments)?).await,
             name if name.starts_with("resource_") => self.resource(name, by, arguments).await,
+            tools::AUDIT_OPEN => self.audit_open(by, tools::typed(arguments)?).await,
             tools::SERVER_LIST => Ok(self.server_list(by)),
             tools::SERVER_GET => self.server_get(by, &tools::typed(arguments)?),
             tools::ACCESS_CHECK => self.access_check(by, &tools::typed(arguments)?),

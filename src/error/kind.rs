@@ -130,6 +130,8 @@ pub mod case {
     pub const BROKER_UNAVAILABLE: &str = "BROKER_UNAVAILABLE";
     /// `INVALID_PARAMS`: nobody declared the domain of an event.
     pub const DOMAIN_UNKNOWN: &str = "DOMAIN_UNKNOWN";
+    /// `SERVER_OVERLOADED`: what is decided has to be written down first, and can't be now.
+    pub const AUDIT_UNAVAILABLE: &str = "AUDIT_UNAVAILABLE";
     /// `SERVER_OVERLOADED`: the stream of an event has no room.
     pub const STREAM_FULL: &str = "STREAM_FULL";
     /// `SERVER_OVERLOADED`: no stream keeps the event now.

@@ -136,9 +136,14 @@ async fn not_allowed() -> Response {
 impl Endpoint {
     /// Lets a client in.
     async fn door(&self, scope: Scope, headers: &HeaderMap) -> Result<Door, Refusal> {
-        let token = bearer(headers).map_err(|error| Refusal::of(&Error::from(error)))?;
-        let door = self.gateway.door(scope, token).await;
-        door.map_err(|error| Refusal::of(&error))
+        let door = match bearer(headers) {
+            Ok(token) => self.gateway.door(scope.clone(), token).await,
+            Err(missing) => Err(missing.into()),
+        };
+        match door {
+            Ok(door) => Ok(door),
+            Err(error) => Err(Refusal::of(&self.gateway.refused(&scope, error).await)),
+        }
     }
 
     /// Ends a session.

@@ -23,6 +23,9 @@ pub const REPLAY_SUBJECTS: &str = "weft.v1.rpl";
 /// Dead letters.
 pub const LETTERS: &str = "WEFT_DLQ";
 
+/// What was decided.
+pub const AUDIT: &str = "WEFT_AUDIT";
+
 /// The prefix under which a member reaches the JetStream API: under `$JS.API` the broker itself
 /// would answer first, "JetStream not enabled for account".
 pub const API_PREFIX: &str = "weft.v1.js";

@@ -156,6 +156,12 @@ pub fn heartbeat(server: &ServerName, instance: &Instance) -> String {
     format!("weft.v1.hb.{server}.{instance}")
 }
 
+/// `weft.v1.aud.{server}.{instance}`: what an instance decided.
+#[must_use]
+pub fn audit(server: &Identity, instance: &Instance) -> String {
+    format!("weft.v1.aud.{server}.{instance}")
+}
+
 /// `weft.v1.prb.{identity}`: a request that nobody may answer.
 #[must_use]
 pub fn probe(identity: &Identity) -> String {
@@ -274,9 +280,18 @@ pub fn cancel_caller(subject: &str) -> Option<&str> {
 /// The server and the instance in `weft.v1.hb.{server}.{instance}`.
 #[must_use]
 pub fn heartbeat_parts(subject: &str) -> Option<(&str, &str)> {
-    let (server, instance) = subject.strip_prefix("weft.v1.hb.")?.split_once('.')?;
-    (!server.is_empty() && !instance.is_empty() && !instance.contains('.'))
-        .then_some((server, instance))
+    two(subject.strip_prefix("weft.v1.hb.")?)
+}
+
+/// The server and the instance in `weft.v1.aud.{server}.{instance}`.
+#[must_use]
+pub fn audit_parts(subject: &str) -> Option<(&str, &str)> {
+    two(subject.strip_prefix("weft.v1.aud.")?)
+}
+
+fn two(rest: &str) -> Option<(&str, &str)> {
+    let (first, second) = rest.split_once('.')?;
+    (!first.is_empty() && !second.is_empty() && !second.contains('.')).then_some((first, second))
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use std::task::{Context, Poll};
 
 use tower::Service;
 
+use super::audit::{Auditor, refusal};
 use crate::{
     access::{self, Trust},
     call::{Call, CallFuture, CallService, Reply},
@@ -18,13 +19,19 @@ pub type Open = fn(&Call) -> bool;
 pub struct Auth<S> {
     trust: Trust,
     open: Open,
+    auditor: Option<Auditor>,
     inner: S,
 }
 
 impl<S> Auth<S> {
     /// Checks the tokens of calls to `inner`.
-    pub const fn new(trust: Trust, open: Open, inner: S) -> Self {
-        Self { trust, open, inner }
+    pub const fn new(trust: Trust, open: Open, auditor: Option<Auditor>, inner: S) -> Self {
+        Self {
+            trust,
+            open,
+            auditor,
+            inner,
+        }
     }
 
     fn authenticate(&self, call: &mut Call) -> Result<(), Error> {
@@ -59,7 +66,7 @@ impl<S: CallService> Service<Call> for Auth<S> {
     fn call(&mut self, mut call: Call) -> CallFuture {
         match self.authenticate(&mut call) {
             Ok(()) => self.inner.call(call),
-            Err(error) => Box::pin(std::future::ready(Err(error))),
+            Err(error) => refusal(self.auditor.as_ref(), call, error),
         }
     }
 }

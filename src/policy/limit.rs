@@ -29,6 +29,7 @@ pub use self::{
     meter::{Quota, Rate, Rule},
     table::{CALLERS_MAX, TOOLS_MAX},
 };
+use super::audit::{self, Auditor};
 use crate::{
     call::{Call, CallFuture, CallService, Reply, permission::Pattern},
     error::{Error, Kind, case},
@@ -200,13 +201,18 @@ fn whole_ms(wait: Duration) -> Duration {
 #[derive(Clone, Debug)]
 pub struct Limit<S> {
     limiter: Option<Limiter>,
+    auditor: Option<Auditor>,
     inner: S,
 }
 
 impl<S> Limit<S> {
     /// Counts calls to `inner`; without a limiter it only passes them on.
-    pub const fn new(limiter: Option<Limiter>, inner: S) -> Self {
-        Self { limiter, inner }
+    pub const fn new(limiter: Option<Limiter>, auditor: Option<Auditor>, inner: S) -> Self {
+        Self {
+            limiter,
+            auditor,
+            inner,
+        }
     }
 }
 
@@ -233,7 +239,7 @@ impl<S: CallService> Service<Call> for Limit<S> {
                     })
                 }
             },
-            Err(error) => Box::pin(std::future::ready(Err(error))),
+            Err(error) => audit::refusal(self.auditor.as_ref(), call, error),
         }
     }
 }

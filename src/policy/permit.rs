@@ -4,6 +4,7 @@ use std::task::{Context, Poll};
 
 use tower::Service;
 
+use super::audit::{Auditor, refusal};
 use crate::{
     call::{
         Call, CallFuture, CallService, Principal, Reply,
@@ -31,6 +32,7 @@ pub type Needs = for<'a> fn(&'a Call) -> Need<'a>;
 #[derive(Clone, Debug)]
 pub struct Permit<S> {
     needs: Needs,
+    auditor: Option<Auditor>,
     inner: S,
 }
 
@@ -99,11 +101,16 @@ impl std::fmt::Display for Need<'_> {
 
 impl<S> Permit<S> {
     /// Checks the permissions of calls to `inner`.
-    pub const fn new(needs: Needs, inner: S) -> Self {
-        Self { needs, inner }
+    pub const fn new(needs: Needs, auditor: Option<Auditor>, inner: S) -> Self {
+        Self {
+            needs,
+            auditor,
+            inner,
+        }
     }
 
-    fn permit(&self, call: &Call) -> Result<(), Error> {
+    /// By what the call is permitted.
+    fn permit(&self, call: &Call) -> Result<Reason, Error> {
         let Some(principal) = &call.context.principal else {
             return Err(Error::new(
                 Kind::AuthenticationFailed,
@@ -113,7 +120,7 @@ impl<S> Permit<S> {
         let need = (self.needs)(call);
         let decision = need.decide(principal, call);
         if decision.is_permitted() {
-            return Ok(());
+            return Ok(decision.reason());
         }
         let who = &principal.identity;
         let way = match decision.reason() {
@@ -139,10 +146,13 @@ impl<S: CallService> Service<Call> for Permit<S> {
         self.inner.poll_ready(context)
     }
 
-    fn call(&mut self, call: Call) -> CallFuture {
+    fn call(&mut self, mut call: Call) -> CallFuture {
         match self.permit(&call) {
-            Ok(()) => self.inner.call(call),
-            Err(error) => Box::pin(std::future::ready(Err(error))),
+            Ok(by) => {
+                call.context.permitted = Some(by);
+                self.inner.call(call)
+            }
+            Err(error) => refusal(self.auditor.as_ref(), call, error),
         }
     }
 }
@@ -174,7 +184,7 @@ mod tests {
         context.principal = Some(Arc::new(Principal::new(alice, may)));
         let server = ServerName::new("gh").expect("a name");
         let request = Request::parse(Bytes::copy_from_slice(body.as_bytes())).expect("a request");
-        Permit::new(server_needs, inner)
+        Permit::new(server_needs, None, inner)
             .oneshot(Call::new(server, request, context))
             .await
     }

@@ -1,6 +1,7 @@
 //! The stack of a server, outermost first.
 
 use super::{
+    audit::{Audit, Auditor},
     auth::{Auth, Open},
     limit::{Limit, Limiter},
     metrics::Metrics,
@@ -31,6 +32,8 @@ pub struct Options {
     pub limiter: Option<Limiter>,
     /// The tools' schemas, where arguments are to be checked here.
     pub schemas: Option<Schemas>,
+    /// Who writes down what is decided, where somebody does.
+    pub auditor: Option<Auditor>,
     /// Who takes down calls as tasks, where some are to be.
     pub tasks: Option<Recorder>,
 }
@@ -46,6 +49,7 @@ impl Options {
             open: |_| false,
             limiter: None,
             schemas: None,
+            auditor: None,
             tasks: None,
         }
     }
@@ -66,9 +70,10 @@ impl std::fmt::Debug for Options {
 /// 5. **limit**: only calls that are permitted are counted, and arguments are looked at for those
 ///    alone that are within the limits.
 /// 6. **validate**: what it says of arguments only those may hear who may call.
-/// 7. **tasks**: what was refused never began, and what ran out of time failed. Only where calls are
+/// 7. **audit**: what goes on from here is written down; refusals are, by those that refuse.
+/// 8. **tasks**: what was refused never began, and what ran out of time failed. Only where calls are
 ///    to be told of; elsewhere it is not there.
-/// 8. **timeout**: the time is for the work, and what it drops is a call under way.
+/// 9. **timeout**: the time is for the work, and what it drops is a call under way.
 pub fn stack<S: CallService>(upstream: S, mut options: Options) -> SharedService {
     let timeout = Timeout::new(upstream);
     match options.tasks.take() {
@@ -78,10 +83,12 @@ pub fn stack<S: CallService>(upstream: S, mut options: Options) -> SharedService
 }
 
 fn over<S: CallService>(work: S, options: Options) -> SharedService {
-    let validate = Validate::new(options.schemas, work);
-    let limit = Limit::new(options.limiter, validate);
-    let permit = Permit::new(options.needs, limit);
-    let auth = Auth::new(options.trust, options.open, permit);
+    let auditor = options.auditor;
+    let audit = Audit::new(auditor.clone(), work);
+    let validate = Validate::new(options.schemas, audit);
+    let limit = Limit::new(options.limiter, auditor.clone(), validate);
+    let permit = Permit::new(options.needs, auditor.clone(), limit);
+    let auth = Auth::new(options.trust, options.open, auditor, permit);
     let metrics = Metrics::new(options.tools, auth);
     SharedService::new(Trace::new(Side::Server, metrics))
 }

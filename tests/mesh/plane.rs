@@ -35,7 +35,7 @@ pub(crate) struct Plane {
     pub(crate) control: Control,
     /// The test's own eyes in STORE.
     pub(crate) keeper: Peer,
-    _served: Served,
+    served: Option<Served>,
     tasks: Tasks,
     /// None: whoever made the plane runs the broker.
     _broker: Option<Broker>,
@@ -75,7 +75,7 @@ impl Plane {
             secrets,
             control,
             keeper,
-            _served: served,
+            served: Some(served),
             tasks,
             _broker: None,
             _dir: dir,
@@ -84,9 +84,13 @@ impl Plane {
 
     /// Stops the control plane and starts another one on the same broker and secrets.
     pub(crate) async fn restart(&mut self) {
+        // What is not served any more can't be asked while it ends.
+        if let Some(served) = self.served.take() {
+            served.drain(Duration::from_secs(1)).await;
+        }
         assert!(self.control.stop().await, "it ends in time");
         self.control = control(&self.url, &self.secrets, &self.tasks).await;
-        self._served = serve(&self.url, &self.secrets, &self.control, &self.tasks).await;
+        self.served = Some(serve(&self.url, &self.secrets, &self.control, &self.tasks).await);
     }
 
     pub(crate) async fn issue(&self, name: &str, permissions: &[&str]) -> Issued {

@@ -189,6 +189,7 @@ impl Accepted {
                 attempt: terms.attempt.unwrap_or(1),
                 caller: Some(self.caller),
                 principal: None,
+                permitted: None,
                 credential: self.credential,
                 key: terms.key,
                 notify: None,

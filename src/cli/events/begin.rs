@@ -55,7 +55,7 @@ impl Since {
 }
 
 /// A time, or so long ago: milliseconds since 1970.
-pub(super) fn moment(flag: &str, text: &str) -> Result<u64, Failure> {
+pub(in crate::cli) fn moment(flag: &str, text: &str) -> Result<u64, Failure> {
     if let Ok(at) = DateTime::parse_from_rfc3339(text) {
         return Ok(u64::try_from(at.timestamp_millis()).unwrap_or(0));
     }
@@ -75,7 +75,7 @@ fn uuid_ms(text: &str) -> Option<u64> {
 }
 
 /// Milliseconds since 1970 as RFC 3339.
-pub(super) fn time(ms: u64) -> String {
+pub(in crate::cli) fn time(ms: u64) -> String {
     let at = i64::try_from(ms)
         .ok()
         .and_then(DateTime::from_timestamp_millis);

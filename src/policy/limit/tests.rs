@@ -33,7 +33,7 @@ fn limited(limiter: &Limiter) -> impl CallService {
             failed: false,
         })
     });
-    Limit::new(Some(limiter.clone()), inner)
+    Limit::new(Some(limiter.clone()), None, inner)
 }
 
 fn rate(text: &str, count: u32, burst: u32) -> Option<Rate> {

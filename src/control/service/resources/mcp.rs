@@ -25,7 +25,14 @@ impl Desk {
         match call.request.method().as_str() {
             "resources/list" => self.mcp_list(by, params).await,
             "resources/templates/list" => Ok(templates()),
-            "resources/read" => self.mcp_read(by, params).await,
+            "resources/read" => {
+                let what = format!(
+                    "read:resources/weft/{}",
+                    call.request.name().unwrap_or_default()
+                );
+                let read = self.mcp_read(by, params);
+                self.on_record(call, &what, true, read).await
+            }
             other => Err(Error::new(
                 Kind::MethodNotFound,
                 format!(

@@ -2,13 +2,24 @@
 
 use super::*;
 use crate::access::exchange::{Delegate, Delegated, Deliver, Exchange, Exchanged, Vouch, Vouched};
+use crate::event::Opened;
 use shapes as s;
 
 pub(super) fn definitions() -> Vec<ToolDefinition> {
     let mut all = of_tokens();
     all.extend(of_servers());
     all.extend(of_grants());
+    all.push(of_audit());
     all
+}
+
+fn of_audit() -> ToolDefinition {
+    define::<s::AuditOpen, Opened>(
+        AUDIT_OPEN,
+        "Read the audit trail",
+        "Has the stream WEFT_AUDIT push its messages to weft.v1.dlv.{caller}.{deliver}, from where the caller says. Needs read:mesh/audit.",
+        true,
+    )
 }
 
 fn of_tokens() -> Vec<ToolDefinition> {

@@ -4,6 +4,8 @@
 pub const TOKEN_EXCHANGE: &str = "token_exchange";
 pub use crate::access::exchange::TOKEN_VOUCH;
 
+/// Has the audit trail pushed to a reader.
+pub const AUDIT_OPEN: &str = "audit_open";
 /// Gives a new connect token for one that ends soon.
 pub const TOKEN_RENEW: &str = "token_renew";
 /// Gives a call token with which a server acts for who called it.

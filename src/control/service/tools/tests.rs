@@ -58,15 +58,17 @@ fn every_tool_is_described_and_guarded() {
         );
         jsonschema::validator_for(&tool.output_schema).expect("a schema");
         let open = crate::control::is_open(tool.name);
-        let admin = crate::control::required(tool.name).is_some();
-        assert!(!(open && admin), "{}", tool.name);
-        assert_eq!(
-            admin,
-            tool.description.contains("admin:mesh/tokens")
-                || tool.description.contains("admin:mesh/grants"),
-            "{}",
-            tool.name
-        );
+        let required = crate::control::required(tool.name);
+        let required = required.map(|(action, target)| format!("{action}:{target}"));
+        assert!(!(open && required.is_some()), "{}", tool.name);
+        for permission in ["admin:mesh/tokens", "admin:mesh/grants", "read:mesh/audit"] {
+            assert_eq!(
+                required.as_deref() == Some(permission),
+                tool.description.contains(permission),
+                "{}",
+                tool.name
+            );
+        }
         assert_eq!(
             open,
             tool.description.contains("no call token"),

@@ -1,0 +1,228 @@
+//! A server's place on the bus: served while its process answers, and a goodbye in the end.
+
+use std::{collections::VecDeque, time::Duration};
+
+use bytes::Bytes;
+use futures_util::future::join_all;
+use tokio::sync::{broadcast, watch};
+use tokio_util::sync::CancellationToken;
+
+use super::{GRACE, Options, resources, tell};
+use crate::{
+    adapter::{Changed, Status, Upstream},
+    audit::Trail,
+    bus::{self, Reach, ServeOptions, Served, micro},
+    call::SharedService,
+    error::Error,
+    mesh::Mesh,
+    name::{Instance, ServerName, subject},
+    policy::{self, audit::Auditor, limit::Limiter, tasks::Recorder},
+    registry::{Heartbeat, Transport, heartbeat},
+    spawn::Tasks,
+    telemetry::metric::{Side, Tools},
+};
+
+/// So often a server may have gone away without anybody taking the places that it left open.
+const BEHIND_MAX: usize = 4;
+
+/// Who takes down the calls that are to be told as tasks.
+async fn recorder(
+    options: &Options,
+    mesh: &Mesh,
+    tasks: &Tasks,
+) -> Result<Option<Recorder>, Error> {
+    if options.tasks.is_empty() {
+        return Ok(None);
+    }
+    let events = mesh.events();
+    let publisher = events.publisher().await?.clone();
+    let recorder = Recorder::start(options.tasks.clone(), publisher, tasks);
+    Ok(Some(recorder))
+}
+
+/// A server's place on the bus.
+pub(super) struct Place {
+    server: ServerName,
+    instance: Instance,
+    transport: Transport,
+    mesh: Mesh,
+    serve: ServeOptions,
+    stack: SharedService,
+    recorder: Option<Recorder>,
+    trail: Trail,
+    tasks: Tasks,
+}
+
+impl Place {
+    pub(super) async fn take(
+        (options, limiter): (&Options, Limiter),
+        upstream: &Upstream,
+        tasks: &Tasks,
+    ) -> Result<Self, Error> {
+        let mesh = Mesh::connect_in(options.mesh.clone(), tasks).await?;
+        let trust = mesh.trust().await?;
+        let instance = Instance::random();
+        let tools = Tools::new(Side::Server);
+        let mut policy = policy::server::Options::new(trust, tools.clone());
+        policy.limiter = Some(limiter);
+        policy.schemas = options.validate.then(|| tell::schemas(upstream.status()));
+        let recorder = recorder(options, &mesh, tasks).await?;
+        policy.tasks.clone_from(&recorder);
+        let trail = Trail::start(mesh.link().clone(), &instance, tasks);
+        let key = Some(mesh.event_key()?);
+        let auditor = Auditor::new(trail.clone(), key, policy.needs, options.audit);
+        policy.auditor = Some(auditor);
+        let about = tell::about(options.server.clone(), upstream.status(), tools);
+        let told = micro::Options {
+            server: options.server.clone(),
+            instance: instance.clone(),
+            about,
+        };
+        micro::answer(mesh.link(), told, tasks).await?;
+        Ok(Self {
+            server: options.server.clone(),
+            serve: ServeOptions {
+                server: options.server.clone(),
+                instance: instance.clone(),
+                reach: Reach::Member,
+                limits: options.limits,
+                bounds: options.bounds,
+                timeout: options.timeout,
+            },
+            instance,
+            transport: options.upstream.transport(),
+            stack: policy::server::stack(upstream.clone(), policy),
+            recorder,
+            trail,
+            mesh,
+            tasks: tasks.clone(),
+        })
+    }
+
+    /// Serves while the process answers, and says how it fares; in the end, goodbye.
+    pub(super) async fn keep(
+        self,
+        upstream: Upstream,
+        grace: watch::Receiver<Duration>,
+        stop: CancellationToken,
+    ) {
+        let mut status = upstream.status();
+        let mut changes = upstream.changes();
+        let mut served: Option<Served> = None;
+        // Places in the queue group from before that nobody took yet.
+        let mut behind = VecDeque::new();
+        let mut beat = tokio::time::interval(heartbeat::EVERY);
+        let (mesh, server) = (self.mesh.clone(), self.server.clone());
+        resources::tell(mesh, server, upstream.touches(), &self.tasks);
+        loop {
+            let now = status.borrow_and_update().clone();
+            if !now.is_up() && served.is_some() {
+                // Leaving takes a while: nobody shall believe in it meanwhile.
+                self.beat(&now, None).await;
+            }
+            served = self.door(served, now.is_up(), &mut behind).await;
+            let trouble = (now.is_up() && served.is_none()).then_some("it can't be served");
+            self.beat(&now, trouble).await;
+            tokio::select! {
+                () = stop.cancelled() => break,
+                changed = status.changed() => if changed.is_err() {
+                    break;
+                },
+                change = changes.recv() => self.tell(change).await,
+                _ = beat.tick() => {}
+            }
+        }
+        let grace = *grace.borrow();
+        join_all(
+            behind
+                .into_iter()
+                .chain(served)
+                .map(|served| served.drain(grace)),
+        )
+        .await;
+        if let Some(recorder) = &self.recorder
+            && !recorder.settle(GRACE).await
+        {
+            tracing::debug!(server = %self.server, "the server leaves before its calls are told");
+        }
+        if !self.trail.end(GRACE).await {
+            tracing::warn!(server = %self.server, "the server leaves before all that it decided is written down");
+        }
+        let last = status.borrow().clone();
+        self.say(self.heartbeat(&last, None).left()).await;
+        self.mesh.link().settle().await;
+    }
+
+    /// Opens or closes the door, as the process does or does not answer.
+    async fn door(
+        &self,
+        served: Option<Served>,
+        up: bool,
+        behind: &mut VecDeque<Served>,
+    ) -> Option<Served> {
+        match (served, up) {
+            (None, true) => {
+                let serving = bus::serve(
+                    self.mesh.link(),
+                    self.serve.clone(),
+                    self.stack.clone(),
+                    &self.tasks,
+                );
+                serving
+                    .await
+                    .inspect_err(
+                        |error| tracing::warn!(server = %self.server, %error, "not served"),
+                    )
+                    .ok()
+            }
+            (Some(served), false) => {
+                served.step_back(GRACE).await;
+                behind.push_back(served);
+                behind.retain(|served| !served.is_done());
+                if behind.len() > BEHIND_MAX
+                    && let Some(oldest) = behind.pop_front()
+                {
+                    oldest.drain(Duration::ZERO).await;
+                }
+                None
+            }
+            (served, _) => served,
+        }
+    }
+
+    async fn beat(&self, status: &Status, trouble: Option<&str>) {
+        self.say(self.heartbeat(status, trouble)).await;
+    }
+
+    fn heartbeat(&self, status: &Status, trouble: Option<&str>) -> Heartbeat {
+        let who = (&self.server, &self.instance, self.transport);
+        tell::heartbeat_of(who, status, trouble)
+    }
+
+    async fn say(&self, beat: Heartbeat) {
+        let to = subject::heartbeat(&self.server, &self.instance);
+        let sent = self.mesh.link().publish(to, beat.encode().into());
+        if let Err(error) = sent.await {
+            tracing::debug!(server = %self.server, %error, "a heartbeat was not sent");
+        }
+    }
+
+    /// Tells who listens that something of the server changed.
+    async fn tell(&self, change: Result<Changed, broadcast::error::RecvError>) {
+        // After a gap the reader can't know what changed: everything.
+        let kinds: &[&str] = match &change {
+            Ok(change) => &[change.kind],
+            Err(_) => &[
+                "tools/list_changed",
+                "prompts/list_changed",
+                "resources/list_changed",
+            ],
+        };
+        for kind in kinds {
+            let to = subject::notification(&self.server, kind);
+            if let Err(error) = self.mesh.link().publish(to, Bytes::new()).await {
+                tracing::debug!(server = %self.server, %error, "a change was not told");
+            }
+        }
+    }
+}
