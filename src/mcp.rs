@@ -8,6 +8,7 @@ pub mod extent;
 pub mod fault;
 pub mod framing;
 mod head;
+pub mod hidden;
 pub mod members;
 pub mod meta;
 pub mod method;

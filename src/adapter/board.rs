@@ -81,6 +81,9 @@ impl Board {
                 // At its first start nobody knew any other.
                 let known = status.is_up() || status.restarts > 0;
                 differs = known && !status.tools.is_same(&list);
+                if differs || !known {
+                    list.warn(&self.server);
+                }
                 status.tools = Arc::new(list);
                 status.turn(State::Healthy);
                 status.last_error = None;

@@ -3,10 +3,16 @@
 use std::{borrow::Cow, collections::BTreeMap};
 
 use data_encoding::HEXLOWER;
-use serde_json::value::RawValue;
+use serde_json::{Value, value::RawValue};
 use sha2::{Digest as _, Sha256};
 
-use crate::mcp::members::{Members, quoted};
+use crate::{
+    mcp::{
+        hidden::{hidden, written},
+        members::{Members, quoted},
+    },
+    name::ServerName,
+};
 
 /// Tools beyond this many are not read: nobody could choose among them.
 pub const TOOLS_MAX: usize = 10_000;
@@ -32,6 +38,8 @@ pub struct Tool {
     /// they were spelt) of `name`, `title`, `description`, the two schemas and `annotations`: it
     /// changes exactly when something changed that a caller goes by.
     pub digest: String,
+    /// Characters in these that nobody sees, and a model reads.
+    pub hidden: Vec<char>,
 }
 
 /// The tools of a server, in its order.
@@ -78,6 +86,17 @@ impl ToolList {
         best.filter(|(near, _)| *near > 0.8).map(|(_, name)| name)
     }
 
+    /// Says it in the log where a model reads more of a tool than a person sees.
+    pub(super) fn warn(&self, server: &ServerName) {
+        for tool in self.tools.iter().filter(|tool| !tool.hidden.is_empty()) {
+            let hidden = written(&tool.hidden);
+            tracing::warn!(
+                %server, tool = tool.name, hidden,
+                "a tool says of itself what nobody sees, and a model reads: ask who wrote it"
+            );
+        }
+    }
+
     /// Whether a caller would find the same tools in the other list.
     #[must_use]
     pub fn is_same(&self, other: &Self) -> bool {
@@ -105,14 +124,19 @@ fn tool(entry: &RawValue) -> Option<Tool> {
     let members = Members::read(entry.get())?;
     let name = members.text("name").filter(|name| !name.is_empty())?;
     let mut hash = Sha256::new();
-    let covered = DIGESTED
-        .into_iter()
-        .filter_map(|name| Some((Cow::Borrowed(name), members.get(name)?)));
-    hash.update(canonical_object(covered, 0));
+    let covered = || {
+        DIGESTED
+            .into_iter()
+            .filter_map(|name| Some((name, members.get(name)?)))
+    };
+    let named = covered().map(|(name, raw)| (Cow::Borrowed(name), raw));
+    hash.update(canonical_object(named, 0));
+    let values = covered().filter_map(|(_, raw)| serde_json::from_str::<Value>(raw).ok());
     Some(Tool {
         name,
         json: entry.to_owned(),
         digest: HEXLOWER.encode(&hash.finalize()),
+        hidden: hidden(&values.collect()),
     })
 }
 

@@ -74,6 +74,7 @@ pub(super) async fn run(args: &Args, to: &mut Invocation) -> Result<Exit, Failur
             let list = format!("`weft tools {server}` lists them");
             Failure::from(Error::new(Kind::ToolNotFound, what)).hint(Some(near.unwrap_or(list)))
         })?;
+        tool.warn(&mut to.printer);
         let description = Description::of(&server, &tool.definition);
         if to.printer.is_table() {
             let colour = to.printer.is_coloured(false);

@@ -10,7 +10,10 @@ use std::{
 
 use clap::ValueEnum;
 use serde::Serialize;
-use weftbus::config::{Env, env::NO_COLOR};
+use weftbus::{
+    config::{Env, env::NO_COLOR},
+    mcp::hidden::is_hidden,
+};
 
 use self::table::Table;
 use super::failure::{Failure, Told};
@@ -237,11 +240,11 @@ impl Printer {
     }
 }
 
-/// Text without what would steer a terminal.
+/// Text without what would steer a terminal, or stand there unseen.
 pub(crate) fn harmless(text: &str) -> String {
     let harmless = |c: char| match c {
         '\n' | '\t' => c,
-        c if c.is_control() => char::REPLACEMENT_CHARACTER,
+        c if c.is_control() || is_hidden(c) => char::REPLACEMENT_CHARACTER,
         c => c,
     };
     text.chars().map(harmless).collect()

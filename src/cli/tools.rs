@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, value::RawValue};
 use weftbus::{
     error::{Error, Kind},
+    mcp::hidden::{hidden, written},
     mesh::Mesh,
 };
 
@@ -13,7 +14,7 @@ use super::{
     exit::Exit,
     failure::Failure,
     invocation::{Invocation, joined},
-    output::table::Table,
+    output::{Printer, table::Table},
     servers,
 };
 
@@ -47,6 +48,9 @@ pub(crate) struct Tool {
     pub(super) name: String,
     /// The first sentence of its description.
     summary: String,
+    /// Characters in what it says of itself that nobody sees, and a model reads: `U+202E`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) hidden: Option<String>,
     /// The tool as the server describes it: `name`, `description`, `inputSchema`, ….
     pub(super) definition: Value,
 }
@@ -58,6 +62,7 @@ pub(super) async fn run(args: &Args, to: &mut Invocation) -> Result<Exit, Failur
             None => of_all(mesh, to).await?,
         };
         let one = args.server.is_some();
+        tools.iter().for_each(|tool| tool.warn(&mut to.printer));
         to.printer.rows(&tools, |tools| table(tools, one))?;
         Ok(Exit::Ok)
     })
@@ -96,6 +101,17 @@ async fn of_all(mesh: &Mesh, to: &mut Invocation) -> Result<Vec<Tool>, Failure> 
 }
 
 impl Tool {
+    /// Says it where a person would be shown less than a model reads.
+    pub(super) fn warn(&self, to: &mut Printer) {
+        if let Some(hidden) = &self.hidden {
+            to.warn(format!(
+                "`{}` of `{}` has characters in its description that nobody sees, and a model \
+                 reads: {hidden}. Look at it with `-o json`, and ask who wrote it",
+                self.name, self.server
+            ));
+        }
+    }
+
     fn read(server: &str, raw: &RawValue) -> Result<Self, Error> {
         #[derive(Deserialize)]
         struct Head {
@@ -111,11 +127,14 @@ impl Tool {
         };
         let head: Head = serde_json::from_str(raw.get()).map_err(broken)?;
         let about = head.description.or(head.title).unwrap_or_default();
+        let definition = serde_json::from_str(raw.get()).map_err(broken)?;
+        let hidden = hidden(&definition);
         Ok(Self {
             server: server.to_owned(),
             name: head.name,
             summary: sentence(&about),
-            definition: serde_json::from_str(raw.get()).map_err(broken)?,
+            hidden: (!hidden.is_empty()).then(|| written(&hidden)),
+            definition,
         })
     }
 }

@@ -197,6 +197,7 @@ mod tests {
             name: "t".into(),
             json: RawValue::from_string(json).expect("JSON"),
             digest: String::new(),
+            hidden: Vec::new(),
         }
     }
 

@@ -9,7 +9,7 @@ use weftbus::mesh::Mesh;
 use super::http;
 use crate::{
     gateway::Client,
-    stage::{Stage, real, told},
+    stage::{Process, Stage, real, told},
 };
 
 /// A whole MCP server, with the tools of a file.
@@ -166,4 +166,42 @@ pub(super) async fn takes_long() -> String {
     caller.close().await;
     up.stop().await;
     "refused, in time".to_owned()
+}
+
+/// Of two tools one says more than a person sees of it, and is named wherever it is shown.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_nobody_sees_of_a_tool_is_told() {
+    let schema = |more: &str| {
+        let text = json!({"type": "string", "description": format!("A text.{more}")});
+        json!({"type": "object", "properties": {"text": text}})
+    };
+    let orders = "\u{202e}\u{1b}[8m\u{e0073}\u{e0065}\u{e006e}\u{e0064}";
+    let stage = stage(&[("plain", schema("")), ("quiet", schema(orders))]).await;
+    let _process = Process::start(&stage).await;
+    for (words, told) in [
+        (&["tools", "schemas"][..], true),
+        (&["describe", "schemas", "quiet"], true),
+        (&["describe", "schemas", "plain"], false),
+    ] {
+        let output = stage.weft(words).output().expect("it runs");
+        assert!(output.status.success());
+        let [out, err] = [output.stdout, output.stderr].map(String::from_utf8);
+        let (out, err) = (out.expect("text"), err.expect("text"));
+        assert!(out.contains("plain") || out.contains("quiet"), "{out}");
+        assert!(
+            !out.chars()
+                .any(|c| orders.contains(c) && !"[8m".contains(c)),
+            "{out:?}"
+        );
+        assert_eq!(err.contains("U+202E, U+001B, U+E0073"), told, "{err}");
+        assert_eq!(err.contains("`quiet` of `schemas`"), told, "{err}");
+        assert!(!err.contains("`plain`"), "{err}");
+    }
+    let log = stage.said();
+    let line = log.lines().find(|line| line.contains("U+202E"));
+    let line = line.expect("the adapter says it");
+    assert!(
+        line.contains(r#""tool":"quiet""#) && !log.contains('\u{202e}'),
+        "{line}"
+    );
 }
