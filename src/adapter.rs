@@ -24,12 +24,10 @@ pub mod raise;
 pub mod status;
 pub mod stdio;
 pub mod streamable;
-pub mod tools;
 pub mod upstream;
 
 pub use self::{
     backoff::Backoff,
     status::{Changed, Peer, State, Status, Touched},
-    tools::{Tool, ToolList},
     upstream::{Options, Upstream},
 };

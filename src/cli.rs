@@ -5,6 +5,7 @@
 
 mod access;
 mod adapter;
+mod approve;
 mod args;
 mod audit;
 mod bench;
@@ -105,6 +106,7 @@ async fn dispatch(command: Command, to: &mut Invocation) -> Result<Exit, Failure
         Command::Dlq(args) => dlq::run(&args, to).await,
         Command::Resources(args) => resources::run(&args, to).await,
         Command::Token(args) => token::run(args, to).await,
+        Command::Approve(args) => approve::run(args, to).await,
         Command::Grant(args) => grant::run(args, to).await,
         Command::Keys(args) => keys::run(&args, to),
         Command::Audit(args) => audit::run(&args, to).await,

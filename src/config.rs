@@ -7,6 +7,7 @@
 //! [`Member`], and the others start.
 
 mod broker;
+mod calls;
 mod choice;
 mod decode;
 pub mod env;
@@ -33,10 +34,11 @@ mod walk;
 use std::{fmt, net::SocketAddr, path::PathBuf};
 
 pub use broker::{Broker, Credentials, Tls};
+pub use calls::{Audit, ChangedTools, ServerEvents, Validate};
 pub use env::Env;
 pub use gateway::{Edge, Gateway, GatewayIssuer, GatewayTls};
 pub use limits::{Limits, Rule, ServerLimits};
-pub use model::{Audit, Config, KeyFile, Nats, Policy, Server, ServerEvents, TlsFiles, Validate};
+pub use model::{Config, KeyFile, Nats, Policy, Server, TlsFiles};
 pub use name::slug;
 pub use problem::{Place, Problem, Problems, Warning, nearest};
 pub use rate::{NotARate, Rate};

@@ -8,6 +8,7 @@
 //! broker's own operator decides who may connect.
 
 mod ahead;
+mod approvals;
 mod audit;
 mod broker_jwt;
 mod callout;
@@ -42,6 +43,7 @@ use std::{sync::Arc, time::Duration};
 use tokio::{sync::watch, time::Instant};
 
 use self::{
+    approvals::Approvals,
     audit::Clerk,
     callout::Callout,
     changes::Changes,
@@ -133,7 +135,7 @@ impl Control {
     /// keys, `INTERNAL_ERROR` where a bucket is not as it must be.
     pub async fn start(options: Options, tasks: &Tasks) -> Result<Self, Error> {
         let tasks = tasks.group();
-        match begin(options, &tasks).await {
+        match Box::pin(begin(options, &tasks)).await {
             Ok(desk) => Ok(Self {
                 tasks,
                 desk: Arc::new(desk),
@@ -224,10 +226,7 @@ async fn begin(options: Options, tasks: &Tasks) -> Result<Desk, Error> {
         Accounts::One(auth) => auth.clone(),
     };
     let store = open(store_login.clone(), "weft control STORE").await?;
-    if matches!(options.accounts, Accounts::Mesh) && !store.is_in("STORE").await? {
-        // A broker without accounts lets everybody in, whatever he says.
-        return Err(connect::unknown_keys(&options.urls));
-    }
+    check(&options, &store).await?;
     let replicas = options.replicas;
     let bucket = |name| Bucket::open(store.clone(), name, replicas);
     let keys = Keyring::start(secrets, &options.issuer, options.lifetimes, tasks);
@@ -243,6 +242,7 @@ async fn begin(options: Options, tasks: &Tasks) -> Result<Desk, Error> {
     integrity::watch(events.voice(&store), watched, tasks);
     let voice = events.voice(&store);
     let registry = Registry::start(beats, bucket(names::SERVERS).await?, voice, tasks).await?;
+    let approvals = Approvals::new(bucket(names::APPROVALS).await?, events.voice(&store));
     let shelf = shelf(&store, &events, (options.sharing, replicas), tasks).await?;
     let readers = Readers::new(store.clone());
     let durables = Durables::start(store.clone(), events.streams(), tasks).await?;
@@ -277,10 +277,19 @@ async fn begin(options: Options, tasks: &Tasks) -> Result<Desk, Error> {
         letters,
         clerk,
         registry,
+        approvals,
         shelf,
         kicks,
         tools: tool::Tools::new(),
     })
+}
+
+/// Whether the broker knows our keys: one without accounts lets everybody in, whatever he says.
+async fn check(options: &Options, store: &Wire) -> Result<(), Error> {
+    if matches!(options.accounts, Accounts::Mesh) && !store.is_in("STORE").await? {
+        return Err(connect::unknown_keys(&options.urls));
+    }
+    Ok(())
 }
 
 /// How the broker is reached with this login.

@@ -12,6 +12,7 @@ pub mod hidden;
 pub mod members;
 pub mod meta;
 pub mod method;
+pub mod tools;
 pub mod version;
 
 pub use envelope::{Request, Response};

@@ -9,6 +9,7 @@ pub mod caller;
 pub mod limit;
 pub mod metrics;
 pub mod permit;
+pub mod quarantine;
 pub mod server;
 pub mod tasks;
 pub mod timeout;

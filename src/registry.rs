@@ -1,7 +1,8 @@
 //! Which servers there are, and how they are: what an instance says of itself ([`Heartbeat`]),
-//! what follows from it ([`Servers`], [`Entry`]), and what of that is news ([`Life`]). Pure: time is
-//! an argument.
+//! what follows from it ([`Servers`], [`Entry`]), what of that is news ([`Life`]), and which of its
+//! tools are approved ([`approval`]). Pure: time is an argument.
 
+pub mod approval;
 pub mod heartbeat;
 pub mod life;
 pub mod view;

@@ -8,9 +8,8 @@ use super::{
     follow::{Follow, TOOLS},
     message::Notification,
     status::{Changed, Dropped, State, Status, Touched},
-    tools::ToolList,
 };
-use crate::name::ServerName;
+use crate::{mcp::tools::ToolList, name::ServerName};
 
 /// How much of a log message of a server goes to our own log.
 const LOGGED_MAX: usize = 2000;

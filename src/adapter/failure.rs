@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
-use super::{status::Status, tools::ToolList};
-use crate::error::{Error, Kind, Origin, case};
+use super::status::Status;
+use crate::{
+    error::{Error, Kind, Origin, case},
+    mcp::tools::ToolList,
+};
 
 /// How long a caller should wait where nothing better is known.
 const COME_BACK: Duration = Duration::from_millis(500);

@@ -6,10 +6,8 @@ use tokio::{
     time::{Duration, Instant},
 };
 
-use super::{
-    status::Changed,
-    tools::{Page, TOOLS_MAX, Tool, ToolList},
-};
+use super::status::Changed;
+use crate::mcp::tools::{Page, TOOLS_MAX, Tool, ToolList};
 
 /// A list is read, and a change told, at most once in this time; the last one always.
 pub(super) const EVERY: Duration = Duration::from_secs(1);

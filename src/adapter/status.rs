@@ -5,8 +5,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use serde_json::value::RawValue;
 
-use super::tools::ToolList;
-use crate::mcp::{members::Members, version::Era};
+use crate::mcp::{members::Members, tools::ToolList, version::Era};
 
 /// How a server is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -113,7 +112,8 @@ pub struct Dropped {
 
 impl Status {
     /// Before anything is known.
-    pub(super) fn starting() -> Self {
+    #[must_use]
+    pub fn starting() -> Self {
         Self {
             state: State::Starting,
             since: Utc::now(),

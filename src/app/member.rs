@@ -3,6 +3,7 @@
 //! The server is served while it answers, and leaves the queue group while it does not: then the
 //! broker tells its callers at once that nobody is there, and the registry why.
 
+mod approval;
 mod place;
 mod resources;
 mod tell;
@@ -12,7 +13,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use self::place::Place;
+use self::{approval::Shown, place::Place};
 use crate::{
     adapter::{self, Status, Upstream},
     bus::{Bounds, Limits},
@@ -31,6 +32,12 @@ use crate::{
 const AGAIN: Duration = Duration::from_secs(1);
 /// What is under way has so long to end when the process went away: its calls end by themselves.
 const GRACE: Duration = Duration::from_secs(1);
+/// Everything that a server has lists of, as changes of them are told.
+const LISTS: [&str; 3] = [
+    "tools/list_changed",
+    "prompts/list_changed",
+    "resources/list_changed",
+];
 
 /// A server that is to join.
 #[derive(Clone, Debug)]
@@ -55,6 +62,8 @@ pub struct Options {
     pub tasks: Vec<Pattern>,
     /// When it is written down that a call goes on.
     pub audit: When,
+    /// Whether tools that are not what was approved are kept from callers.
+    pub quarantine: bool,
 }
 
 /// A server on the mesh.
@@ -63,6 +72,7 @@ pub struct Member {
     /// Its name.
     pub server: ServerName,
     upstream: Upstream,
+    shown: Shown,
     joined: watch::Receiver<Joined>,
     limiter: Limiter,
     grace: watch::Sender<Duration>,
@@ -88,7 +98,8 @@ impl Member {
         let server = options.server.clone();
         let upstream = Upstream::start(server.clone(), options.upstream.clone(), watchdog, tasks);
         let (told, joined) = watch::channel(Joined::No(None));
-        let (joining, group) = (upstream.clone(), own.clone());
+        let shown = Shown::start(server.clone(), options.quarantine, &upstream, &own);
+        let (joining, group) = ((upstream.clone(), shown.clone()), own.clone());
         let limiter = Limiter::new(options.rules.clone());
         let counts = limiter.clone();
         let (grace, grace_heard) = watch::channel(GRACE);
@@ -106,6 +117,7 @@ impl Member {
         Self {
             server,
             upstream,
+            shown,
             joined,
             limiter,
             grace,
@@ -115,10 +127,10 @@ impl Member {
         }
     }
 
-    /// How the process fares.
+    /// How the server fares, as far as that is shown to callers.
     #[must_use]
     pub fn status(&self) -> watch::Receiver<Status> {
-        self.upstream.status()
+        self.shown.status()
     }
 
     /// Whether it has its place on the bus.
@@ -129,7 +141,7 @@ impl Member {
 
     /// Waits until the server is up or has failed once.
     pub async fn settled(&self) {
-        let mut status = self.upstream.status();
+        let mut status = self.status();
         let settled = status.wait_for(|status| status.is_up() || status.last_error.is_some());
         // The sender ends only with the server: then it is settled too.
         if settled.await.is_err() {
@@ -148,7 +160,7 @@ impl Member {
     /// What is wrong with it, where something is.
     #[must_use]
     pub fn problem(&self) -> Option<String> {
-        let status = self.upstream.status();
+        let status = self.status();
         let status = status.borrow();
         if !status.is_up() {
             let why = status.last_error.clone();
@@ -183,12 +195,12 @@ impl Member {
 /// Gets a place on the bus, again and again until it has one.
 async fn join(
     (options, limiter): (&Options, Limiter),
-    upstream: &Upstream,
+    (upstream, shown): &(Upstream, Shown),
     told: watch::Sender<Joined>,
     tasks: &Tasks,
 ) -> Place {
     loop {
-        match Place::take((options, limiter.clone()), upstream, tasks).await {
+        match Place::take((options, limiter.clone()), (upstream, shown), tasks).await {
             Ok(place) => {
                 told.send_replace(Joined::Yes);
                 return place;

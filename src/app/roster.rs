@@ -14,7 +14,7 @@ use super::{
 use crate::{
     bus::{Bounds, Limits},
     child::Watchdog,
-    config::{self, Loaded, Validate},
+    config::{self, ChangedTools, Loaded, Validate},
     error::{Error, Kind},
     name::ServerName,
     spawn::Tasks,
@@ -176,6 +176,7 @@ impl Roster {
             timeout: launch.timeout,
             tasks: translate::patterns(&launch.tasks),
             audit: translate::audit(launch.audit),
+            quarantine: launch.changed_tools == ChangedTools::Quarantine,
         };
         Ok(Member::start(options, &self.watchdog, tasks))
     }

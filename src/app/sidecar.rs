@@ -44,6 +44,8 @@ pub struct Options {
     pub timeout: Duration,
     /// When it is written down that a call goes on.
     pub audit: config::Audit,
+    /// Whether tools that are not what was approved are kept from callers.
+    pub quarantine: bool,
     /// The program that is run again as watchdog; where none is given, this one.
     pub watchdog: Option<PathBuf>,
 }
@@ -85,6 +87,7 @@ impl Sidecar {
             timeout: options.timeout,
             tasks: Vec::new(),
             audit: translate::audit(options.audit),
+            quarantine: options.quarantine,
         };
         let member = Member::start(member, &watchdog, &root);
         member.settled().await;

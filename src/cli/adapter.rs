@@ -43,6 +43,9 @@ pub(super) struct Args {
     /// Write each call to the audit trail before it goes on, and not within 200 ms
     #[arg(long)]
     audit_strict: bool,
+    /// Keep tools that are not what was approved (`weft approve`) from callers
+    #[arg(long)]
+    quarantine: bool,
     /// The URL of a server that runs, in place of a command
     #[arg(long, value_name = "URL", conflicts_with = "command")]
     url: Option<String>,
@@ -104,6 +107,7 @@ impl Args {
             } else {
                 Audit::Soon
             },
+            quarantine: self.quarantine,
             watchdog: None,
         })
     }

@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use super::{
-    access, adapter, audit, bench, call, completions, config, conformance, connect, control,
-    describe, dlq, doctor, down, events, gateway, grant, health, keys, mcp, output::Format,
-    resources, schema, servers, token, tools, up, version,
+    access, adapter, approve, audit, bench, call, completions, config, conformance, connect,
+    control, describe, dlq, doctor, down, events, gateway, grant, health, keys, mcp,
+    output::Format, resources, schema, servers, token, tools, up, version,
 };
 
 const EXAMPLES: &str = "\
@@ -117,6 +117,9 @@ pub(crate) enum Command {
     /// Show what was decided, and check that all of it is there
     #[command(alias = "audits")]
     Audit(audit::Args),
+    /// Show what tools say of themselves that nobody approved, and approve it
+    #[command(alias = "approvals")]
+    Approve(approve::Args),
     /// Ask who may do what
     #[command(alias = "accesses")]
     Access(access::Args),

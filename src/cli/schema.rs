@@ -11,7 +11,7 @@ use serde_json::Value;
 use weftbus::{app::context::Context, config, error, event};
 
 use super::{
-    access, audit, connect, describe, doctor, events,
+    access, approve, audit, connect, describe, doctor, events,
     exit::Exit,
     failure::{ErrorObject, Failure},
     grant, health,
@@ -122,6 +122,7 @@ fn all() -> BTreeMap<String, Value> {
         "output/events-replay-summary",
         of::<events::replay::summary::Summary>(),
     );
+    add("output/approve", of::<Vec<approve::Tool>>());
     add("output/audit-tail", of::<audit::Line>());
     add("output/audit-verify", of::<audit::Verified>());
     add("output/events-tail", of::<events::line::Line>());

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     adapter::streamable::Headers,
     config::{
+        calls::{Audit, ChangedTools, ServerEvents, Validate},
         env,
         gateway::Gateway,
         limits::{Limits, ServerLimits, Wrong},
@@ -88,6 +89,9 @@ pub struct Server {
     /// When it is written to the audit trail that one of its calls may go on.
     #[serde(skip_serializing_if = "Audit::is_soon")]
     pub audit: Audit,
+    /// What becomes of its tools when they are not what was approved: `weft approve`.
+    #[serde(rename = "changedTools", skip_serializing_if = "ChangedTools::is_tell")]
+    pub changed_tools: ChangedTools,
     /// Which of its calls are told as events.
     #[serde(skip_serializing_if = "ServerEvents::is_empty")]
     pub events: ServerEvents,
@@ -110,76 +114,11 @@ impl Default for Server {
             timeout: None,
             validate: Validate::Server,
             audit: Audit::Soon,
+            changed_tools: ChangedTools::Tell,
             events: ServerEvents::default(),
             limits: ServerLimits::default(),
             enabled: true,
         }
-    }
-}
-
-/// Which calls of a server are told as events.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct ServerEvents {
-    /// Tools whose calls are tasks: `*`, `prefix*` or a name, 64 at most. Each call of theirs is
-    /// told as `task.created` when it begins, and as `task.completed` or `task.failed` when it
-    /// ended.
-    #[schemars(length(max = 64))]
-    pub tasks: Vec<String>,
-}
-
-impl ServerEvents {
-    /// What is no pattern among them, in words.
-    fn wrong(&self) -> Option<String> {
-        if self.tasks.len() > PATTERNS_MAX {
-            let count = self.tasks.len();
-            return Some(format!(
-                "{count} patterns; at most {PATTERNS_MAX} are taken"
-            ));
-        }
-        let is_none = |text: &&String| {
-            let name = text.strip_suffix('*').unwrap_or(text);
-            text.is_empty() || name.contains('*')
-        };
-        let none = self.tasks.iter().find(is_none)?;
-        let shown = none.escape_debug();
-        Some(format!(
-            "`{shown}` is no pattern: a tool is `*`, `prefix*` or a name"
-        ))
-    }
-
-    fn is_empty(&self) -> bool {
-        self.tasks.is_empty()
-    }
-}
-
-/// Who checks the arguments of a call.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Validate {
-    /// The server itself, as the protocol asks of it.
-    #[default]
-    Server,
-    /// The adapter, before the server sees the call: for servers that do not check.
-    Adapter,
-}
-
-/// When it is written to the audit trail that a call may go on. A refusal is written before it is
-/// told, whatever this says; what can't be written is refused.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Audit {
-    /// Within 200 ms, while the call goes on: a process that is killed loses so much.
-    #[default]
-    Soon,
-    /// Before the call goes on, which takes as long as the broker takes to write it to its disk.
-    Strict,
-}
-
-impl Audit {
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "what serde calls")]
-    fn is_soon(&self) -> bool {
-        *self == Self::Soon
     }
 }
 
@@ -267,8 +206,6 @@ impl Default for Policy {
 const TIMEOUT: (Period, Period) = (Period::from_millis(10), Period::from_secs(24 * 3600));
 const SIZE: (Size, Size) = (Size::new(64 * 1024), Size::mib(1024));
 const SIZES: (Size, Size) = (Size::mib(1), Size::mib(64 * 1024));
-/// Patterns of tools in one list.
-const PATTERNS_MAX: usize = 64;
 const IN_FLIGHT: (u32, u32) = (1, 65_536);
 /// No deeper than our own reader of JSON goes.
 const DEPTH: (u32, u32) = (8, 120);

@@ -11,11 +11,12 @@ use std::{
 use crate::{
     adapter::streamable::{Endpoint, Headers},
     config::{
+        calls::{Audit, ChangedTools, Validate},
         decode::decode,
         env::{Env, HOME, SECRET_MAX},
         expand::expand_all,
         limits::ServerLimits,
-        model::{Audit, Server, Validate},
+        model::Server,
         problem::{Place, Problem, Problems},
         secret::{Secret, Setting},
         source::{self, Source},
@@ -47,6 +48,8 @@ pub struct Launch {
     pub validate: Validate,
     /// When it is written down that a call goes on.
     pub audit: Audit,
+    /// What becomes of tools that are not what was approved.
+    pub changed_tools: ChangedTools,
     /// Tools whose calls are told as tasks: patterns.
     pub tasks: Vec<String>,
     /// How often and how much each caller may call it.
@@ -158,6 +161,7 @@ impl Found<'_> {
         let server = self.expanded(env).map_err(first)?;
         let timeout = server.timeout.map_or(timeout, |period| period.duration());
         let (validate, audit) = (server.validate, server.audit);
+        let changed_tools = server.changed_tools;
         let (tasks, limits) = (server.events.tasks.clone(), server.limits.clone());
         let target = match &server.url {
             Some(url) => Target::Remote(self.remote(url.reveal(), &server.headers, env)?),
@@ -168,6 +172,7 @@ impl Found<'_> {
             timeout,
             validate,
             audit,
+            changed_tools,
             tasks,
             limits,
         })

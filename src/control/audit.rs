@@ -81,19 +81,23 @@ pub(super) fn is_first(tool: &str, arguments: &Value) -> bool {
         | tool::GRANT_LIST
         | tool::CONSUMER_LIST
         | tool::DLQ_LIST
+        | tool::TOOL_LIST
         | tool::RESOURCE_LIST
         | tool::RESOURCE_APPEND => false,
         _ => true,
     }
 }
 
-/// Whether a tool only renews a lease, every 20 s for each member.
+/// Whether a tool only renews a lease, or says how things are, again and again for each member.
 pub(super) fn is_lease(tool: &str) -> bool {
-    matches!(tool, tool::TRUST_OPEN | tool::SERVER_WATCH)
+    matches!(
+        tool,
+        tool::TRUST_OPEN | tool::SERVER_WATCH | tool::TOOL_CHECK | tool::TOOL_TELL
+    )
 }
 
 /// Members of arguments and results that hold no secret where a tool took them.
-const TOLD: [&str; 22] = [
+const TOLD: [&str; 24] = [
     "condition",
     "consumer",
     "deny",
@@ -111,8 +115,10 @@ const TOLD: [&str; 22] = [
     "renewable",
     "replay",
     "role",
+    "server",
     "stream",
     "to",
+    "tools",
     "ttlSeconds",
     "version",
     "who",

@@ -1,6 +1,7 @@
 //! The MCP server `weft`: the control plane as tools, called, checked and audited like any other.
 
 mod access;
+mod approvals;
 mod audit;
 mod durables;
 mod events;
@@ -18,6 +19,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::{
+    approvals::Approvals,
     audit::{Clerk, about, is_first, is_lease},
     changes::Changes,
     connect::Wire,
@@ -53,6 +55,7 @@ pub(super) struct Desk {
     pub(super) letters: Letters,
     pub(super) clerk: Clerk,
     pub(super) registry: Registry,
+    pub(super) approvals: Approvals,
     pub(super) shelf: Shelf,
     pub(super) kicks: Option<Wire>,
     pub(super) tools: Tools,
@@ -205,6 +208,10 @@ impl Desk {
             tools::AUDIT_OPEN => self.audit_open(by, tools::typed(arguments)?).await,
             tools::SERVER_LIST => Ok(self.server_list(by)),
             tools::SERVER_GET => self.server_get(by, &tools::typed(arguments)?),
+            tools::TOOL_CHECK => self.tool_check(by, tools::typed(arguments)?).await,
+            tools::TOOL_TELL => self.tool_tell(by, tools::typed(arguments)?).await,
+            tools::TOOL_LIST => self.tool_list(by, tools::typed(arguments)?).await,
+            tools::TOOL_APPROVE => self.tool_approve(by, tools::typed(arguments)?).await,
             tools::ACCESS_CHECK => self.access_check(by, &tools::typed(arguments)?),
             tools::GRANT_ADD => self.grant_add(by, tools::typed(arguments)?).await,
             tools::GRANT_REMOVE => self.grant_remove(&tools::typed(arguments)?).await,

@@ -121,6 +121,8 @@ impl fmt::Display for Kind {
 pub mod case {
     /// `TOOL_NOT_FOUND`: nobody answers, and the registry does not know the server.
     pub const SERVER_NOT_FOUND: &str = "SERVER_NOT_FOUND";
+    /// `TOOL_NOT_FOUND`: the tool is not what was approved, and nobody approved it since.
+    pub const TOOL_QUARANTINED: &str = "TOOL_QUARANTINED";
     /// `SERVER_OVERLOADED`: the registry knows the server, but no instance of it answers now.
     pub const SERVER_UNAVAILABLE: &str = "SERVER_UNAVAILABLE";
     /// `SERVER_OVERLOADED`: nobody listens on the call's subject. Told only inside a process: it

@@ -52,6 +52,7 @@ pub fn all() -> Vec<Known> {
         known::<system::ServerJoined>(),
         known::<system::ServerLeft>(),
         known::<system::ServerChanged>(),
+        known::<system::ServerToolsChanged>(),
         known::<task::Created>(),
         known::<task::Completed>(),
         known::<task::Failed>(),

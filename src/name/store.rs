@@ -6,6 +6,8 @@ pub const TOKENS: &str = "WEFT_TOKENS";
 pub const GRANTS: &str = "WEFT_GRANTS";
 /// Servers and their instances, as their heartbeats told.
 pub const SERVERS: &str = "WEFT_SERVERS";
+/// Which tools are approved.
+pub const APPROVALS: &str = "WEFT_TOOLS";
 /// Shared resources, all but their contents.
 pub const RESOURCES: &str = "WEFT_RESOURCES";
 /// The contents of shared resources, in parts.

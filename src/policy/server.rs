@@ -6,6 +6,7 @@ use super::{
     limit::{Limit, Limiter},
     metrics::Metrics,
     permit::{Needs, Permit, server_needs},
+    quarantine::{Approved, Quarantine},
     tasks::{Recorder, TaskEvents},
     timeout::Timeout,
     trace::Trace,
@@ -28,6 +29,8 @@ pub struct Options {
     pub needs: Needs,
     /// Which calls need no token.
     pub open: Open,
+    /// Which tools are approved, where others are kept from callers.
+    pub approved: Option<Approved>,
     /// Who counts calls, where some are limited.
     pub limiter: Option<Limiter>,
     /// The tools' schemas, where arguments are to be checked here.
@@ -47,6 +50,7 @@ impl Options {
             tools,
             needs: server_needs,
             open: |_| false,
+            approved: None,
             limiter: None,
             schemas: None,
             auditor: None,
@@ -67,13 +71,14 @@ impl std::fmt::Debug for Options {
 /// 2. **metrics**: refusals count too.
 /// 3. **auth**: nobody is anybody before it.
 /// 4. **permit**: needs the principal, and refuses before arguments are looked at.
-/// 5. **limit**: only calls that are permitted are counted, and arguments are looked at for those
+/// 5. **quarantine**: only who might call a tool hears that it waits to be approved.
+/// 6. **limit**: only calls that are permitted are counted, and arguments are looked at for those
 ///    alone that are within the limits.
-/// 6. **validate**: what it says of arguments only those may hear who may call.
-/// 7. **audit**: what goes on from here is written down; refusals are, by those that refuse.
-/// 8. **tasks**: what was refused never began, and what ran out of time failed. Only where calls are
+/// 7. **validate**: what it says of arguments only those may hear who may call.
+/// 8. **audit**: what goes on from here is written down; refusals are, by those that refuse.
+/// 9. **tasks**: what was refused never began, and what ran out of time failed. Only where calls are
 ///    to be told of; elsewhere it is not there.
-/// 9. **timeout**: the time is for the work, and what it drops is a call under way.
+/// 10. **timeout**: the time is for the work, and what it drops is a call under way.
 pub fn stack<S: CallService>(upstream: S, mut options: Options) -> SharedService {
     let timeout = Timeout::new(upstream);
     match options.tasks.take() {
@@ -87,7 +92,8 @@ fn over<S: CallService>(work: S, options: Options) -> SharedService {
     let audit = Audit::new(auditor.clone(), work);
     let validate = Validate::new(options.schemas, audit);
     let limit = Limit::new(options.limiter, auditor.clone(), validate);
-    let permit = Permit::new(options.needs, auditor.clone(), limit);
+    let quarantine = Quarantine::new(options.approved, auditor.clone(), limit);
+    let permit = Permit::new(options.needs, auditor.clone(), quarantine);
     let auth = Auth::new(options.trust, options.open, auditor, permit);
     let metrics = Metrics::new(options.tools, auth);
     SharedService::new(Trace::new(Side::Server, metrics))

@@ -96,10 +96,11 @@ async fn who_is_let_in_and_who_is_not() {
 async fn a_connection_ends_with_its_token() {
     let plane = Plane::start().await;
     let mut short = wish("alice", None, &["call:tools/gh/*"]);
-    short.ttl = Some(Duration::from_secs(2));
+    // Long enough to get in on a machine that is busy.
+    short.ttl = Some(Duration::from_secs(5));
     let issued = plane.control.issue_local(short).await.expect("a token");
     let peer = plane.connect("alice", &issued.token).await.expect("let in");
-    let end = Instant::now() + Duration::from_secs(10);
+    let end = Instant::now() + Duration::from_secs(30);
     while !peer.hears(&["disconnected"]).await {
         assert!(Instant::now() < end, "still connected");
     }

@@ -1,5 +1,6 @@
 //! What runs against real processes: children, the watchdog, nats-server, real MCP servers.
 
+mod approval;
 mod audit;
 mod broker;
 mod bus;

@@ -29,10 +29,9 @@ use crate::{
         message::{Answer, Message, Notification, read},
         raise,
         status::Peer,
-        tools::ToolList,
     },
     error::Error,
-    mcp::{framing::Line, members::quoted, version::Era},
+    mcp::{framing::Line, members::quoted, tools::ToolList, version::Era},
     name::ServerName,
 };
 

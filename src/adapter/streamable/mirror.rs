@@ -10,10 +10,7 @@ use data_encoding::BASE64;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::Value;
 
-use crate::{
-    adapter::tools::Tool,
-    mcp::{Method, Request, members::Members, version::MESH},
-};
+use crate::mcp::{Method, Request, members::Members, tools::Tool, version::MESH};
 
 /// The revision of the request.
 pub(super) const VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");

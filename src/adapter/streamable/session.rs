@@ -20,9 +20,8 @@ use crate::{
         handshake::request,
         message::{Answer, Message},
         status::Peer,
-        tools::Tool,
     },
-    mcp::{Method, Request, version::Era},
+    mcp::{Method, Request, tools::Tool, version::Era},
 };
 
 /// An open server. One of the modern era has no session to speak of; what is kept of it is what

@@ -25,10 +25,9 @@ use crate::{
         handshake::refusal,
         message::{Answer, Message, Notification},
         status::State,
-        tools::ToolList,
     },
     error::Error,
-    mcp::{Method, members::quoted, version::Era},
+    mcp::{Method, members::quoted, tools::ToolList, version::Era},
 };
 
 /// A server is opened again for the adapter's own sake at most once in this time.

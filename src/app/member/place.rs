@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 use tokio::sync::{broadcast, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::{GRACE, Options, resources, tell};
+use super::{GRACE, LISTS, Options, approval::Shown, resources, tell};
 use crate::{
     adapter::{Changed, Status, Upstream},
     audit::Trail,
@@ -56,7 +56,7 @@ pub(super) struct Place {
 impl Place {
     pub(super) async fn take(
         (options, limiter): (&Options, Limiter),
-        upstream: &Upstream,
+        (upstream, shown): (&Upstream, &Shown),
         tasks: &Tasks,
     ) -> Result<Self, Error> {
         let mesh = Mesh::connect_in(options.mesh.clone(), tasks).await?;
@@ -65,20 +65,22 @@ impl Place {
         let tools = Tools::new(Side::Server);
         let mut policy = policy::server::Options::new(trust, tools.clone());
         policy.limiter = Some(limiter);
-        policy.schemas = options.validate.then(|| tell::schemas(upstream.status()));
+        policy.approved.clone_from(&shown.approved);
+        policy.schemas = options.validate.then(|| tell::schemas(shown.status()));
         let recorder = recorder(options, &mesh, tasks).await?;
         policy.tasks.clone_from(&recorder);
         let trail = Trail::start(mesh.link().clone(), &instance, tasks);
         let key = Some(mesh.event_key()?);
         let auditor = Auditor::new(trail.clone(), key, policy.needs, options.audit);
         policy.auditor = Some(auditor);
-        let about = tell::about(options.server.clone(), upstream.status(), tools);
+        let about = tell::about(options.server.clone(), shown.status(), tools);
         let told = micro::Options {
             server: options.server.clone(),
             instance: instance.clone(),
             about,
         };
         micro::answer(mesh.link(), told, tasks).await?;
+        shown.joined(&mesh);
         Ok(Self {
             server: options.server.clone(),
             serve: ServeOptions {
@@ -102,12 +104,12 @@ impl Place {
     /// Serves while the process answers, and says how it fares; in the end, goodbye.
     pub(super) async fn keep(
         self,
-        upstream: Upstream,
+        (upstream, shown): (Upstream, Shown),
         grace: watch::Receiver<Duration>,
         stop: CancellationToken,
     ) {
-        let mut status = upstream.status();
-        let mut changes = upstream.changes();
+        let mut status = shown.status();
+        let mut changes = shown.changes();
         let mut served: Option<Served> = None;
         // Places in the queue group from before that nobody took yet.
         let mut behind = VecDeque::new();
@@ -212,11 +214,7 @@ impl Place {
         // After a gap the reader can't know what changed: everything.
         let kinds: &[&str] = match &change {
             Ok(change) => &[change.kind],
-            Err(_) => &[
-                "tools/list_changed",
-                "prompts/list_changed",
-                "resources/list_changed",
-            ],
+            Err(_) => &LISTS,
         };
         for kind in kinds {
             let to = subject::notification(&self.server, kind);

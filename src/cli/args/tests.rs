@@ -156,6 +156,7 @@ fn the_first_help() {
       grant        Permit or deny something at run time, beside what tokens say
       keys         List, replace and revoke the keys that sign tokens
       audit        Show what was decided, and check that all of it is there
+      approve      Show what tools say of themselves that nobody approved, and approve it
       access       Ask who may do what
       connect      Write down for an MCP client how it reaches this mesh
       conformance  Try whether a member of the mesh keeps to docs/protocol.md

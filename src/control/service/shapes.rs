@@ -7,8 +7,86 @@ use crate::{
     access::{Claims, Role},
     control::{grants::Kept, tokens::Record},
     event::From,
-    registry::{Entry, ToolDigest},
+    registry::{Entry, ToolDigest, approval::Digested},
 };
+
+/// Whose tools.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ToolList {
+    /// A server: all of its tools. Where nothing is said, those of all servers that wait.
+    pub server: Option<String>,
+}
+
+/// Tools with what is approved of them.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct ApprovalPage {
+    /// The tools.
+    pub tools: Vec<Approvable>,
+}
+
+/// A tool, and what is approved of it.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Approvable {
+    /// The server.
+    pub server: String,
+    /// The tool.
+    pub name: String,
+    /// Whether it is what was approved.
+    pub state: ApprovalState,
+    /// What it says of itself now: SHA-256, hex.
+    pub digest: String,
+    /// Since when it waits, or is approved: seconds since 1970.
+    pub since: u64,
+    /// What was approved last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub approved_digest: Option<String>,
+    /// Who approved that; the server itself where it was the first that was seen of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub approved_by: Option<String>,
+    /// When, seconds since 1970.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub approved_at: Option<u64>,
+    /// What it says of itself now, as canonical JSON, where it waits and that is kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub definition: Option<String>,
+    /// What it said when it was approved last, where it waits and that is kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub approved_definition: Option<String>,
+}
+
+/// Whether a tool is what was approved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ApprovalState {
+    /// It is.
+    Approved,
+    /// It says something else of itself.
+    Changed,
+    /// Nothing of it was ever approved.
+    New,
+}
+
+/// What is approved.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ToolApprove {
+    /// The server.
+    pub server: String,
+    /// Tools, each with the digest of what was looked at: another one is refused. All or none.
+    #[schemars(length(min = 1, max = 2000))]
+    pub tools: Vec<Digested>,
+}
+
+/// What was approved.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct ToolsApproved {
+    /// The server.
+    pub server: String,
+    /// The tools.
+    pub tools: Vec<String>,
+}
 
 /// No arguments.
 #[derive(Debug, Deserialize, JsonSchema)]

@@ -140,6 +140,49 @@ impl EventData for ServerLeft {
     }
 }
 
+/// Tools of a server are not what was approved: they say something else of themselves, or are new.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ServerToolsChanged {
+    /// The server.
+    pub server_name: String,
+    /// How many tools.
+    pub count: u32,
+    /// The first 32 of them.
+    pub tools: Vec<ChangedTool>,
+    /// Whether they are kept from callers until they are approved.
+    pub quarantined: bool,
+}
+
+/// A tool that is not what was approved.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ChangedTool {
+    /// Its name.
+    pub name: String,
+    /// Whether nothing of it was ever approved.
+    pub is_new: bool,
+    /// What it says of itself now: SHA-256, hex.
+    pub digest: String,
+}
+
+impl EventData for ServerToolsChanged {
+    const TYPE: &'static str = "server.tools.changed";
+
+    fn example() -> Self {
+        Self {
+            server_name: "docs".into(),
+            count: 1,
+            tools: vec![ChangedTool {
+                name: "search".into(),
+                is_new: false,
+                digest: "5f2c9e1b77a04d31a1c0de5f2c9e1b77a04d31a1c0de5f2c9e1b77a04d31a1c0".into(),
+            }],
+            quarantined: true,
+        }
+    }
+}
+
 /// A server has other tools than before.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]

@@ -3,14 +3,45 @@
 use super::*;
 use crate::access::exchange::{Delegate, Delegated, Deliver, Exchange, Exchanged, Vouch, Vouched};
 use crate::event::Opened;
+use crate::registry::approval::{ToolCheck, ToolTell, ToolTold, ToolsChecked};
 use shapes as s;
 
 pub(super) fn definitions() -> Vec<ToolDefinition> {
     let mut all = of_tokens();
     all.extend(of_servers());
     all.extend(of_grants());
+    all.extend(of_approvals());
     all.push(of_audit());
     all
+}
+
+fn of_approvals() -> Vec<ToolDefinition> {
+    vec![
+        define::<ToolCheck, ToolsChecked>(
+            TOOL_CHECK,
+            "Check a server's tools",
+            "Says which of all tools that a server has now are not what was approved. What is seen first of a server is approved. Needs serve:tools/{server}/*.",
+            false,
+        ),
+        define::<ToolTell, ToolTold>(
+            TOOL_TELL,
+            "Tell what tools say",
+            "Keeps what tools say of themselves for who is to approve them: 32 KiB of each, 2 MiB of a server. Needs serve:tools/{server}/*.",
+            false,
+        ),
+        define::<s::ToolList, s::ApprovalPage>(
+            TOOL_LIST,
+            "List approvals",
+            "Lists the tools that wait to be approved, or all of one server, of servers where the caller may approve any: admin:tools/{server}/….",
+            true,
+        ),
+        define::<s::ToolApprove, s::ToolsApproved>(
+            TOOL_APPROVE,
+            "Approve tools",
+            "Approves tools as they were looked at, each by its digest, all or none. Adapters that keep them in quarantine let them go within 5 s. Needs admin:tools/{server}/{tool} for each.",
+            false,
+        ),
+    ]
 }
 
 fn of_audit() -> ToolDefinition {

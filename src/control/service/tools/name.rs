@@ -44,6 +44,14 @@ pub const DLQ_REDRIVE: &str = "dlq_redrive";
 pub const DLQ_DROP: &str = "dlq_drop";
 /// Delivers events to one durable once more.
 pub const REPLAY_DELIVER: &str = "replay_deliver";
+/// Asks which of a server's tools are approved.
+pub const TOOL_CHECK: &str = "tool_check";
+/// Tells what tools say of themselves.
+pub const TOOL_TELL: &str = "tool_tell";
+/// Lists tools with what is approved of them.
+pub const TOOL_LIST: &str = "tool_list";
+/// Approves tools.
+pub const TOOL_APPROVE: &str = "tool_approve";
 /// Lists servers.
 pub const SERVER_LIST: &str = "server_list";
 /// Shows one server.

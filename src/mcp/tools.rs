@@ -1,17 +1,14 @@
 //! The tools of a server: what its `tools/list` said, and a digest of each.
 
-use std::{borrow::Cow, collections::BTreeMap};
+use std::{borrow::Cow, collections::BTreeMap, fmt::Display};
 
 use data_encoding::HEXLOWER;
 use serde_json::{Value, value::RawValue};
 use sha2::{Digest as _, Sha256};
 
-use crate::{
-    mcp::{
-        hidden::{hidden, written},
-        members::{Members, quoted},
-    },
-    name::ServerName,
+use super::{
+    hidden::{hidden, written},
+    members::{Members, quoted},
 };
 
 /// Tools beyond this many are not read: nobody could choose among them.
@@ -53,14 +50,17 @@ pub struct ToolList {
 
 /// One page of `tools/list`.
 #[derive(Debug)]
-pub(super) struct Page {
-    pub(super) tools: Vec<Tool>,
-    pub(super) next: Option<String>,
+pub struct Page {
+    /// Its tools; what is none is passed over.
+    pub tools: Vec<Tool>,
+    /// Where the next page is.
+    pub next: Option<String>,
 }
 
 impl ToolList {
     /// The list of a server that says it has no tools.
-    pub(super) fn none() -> Self {
+    #[must_use]
+    pub fn none() -> Self {
         Self {
             complete: true,
             ..Self::default()
@@ -87,7 +87,7 @@ impl ToolList {
     }
 
     /// Says it in the log where a model reads more of a tool than a person sees.
-    pub(super) fn warn(&self, server: &ServerName) {
+    pub fn warn(&self, server: &impl Display) {
         for tool in self.tools.iter().filter(|tool| !tool.hidden.is_empty()) {
             let hidden = written(&tool.hidden);
             tracing::warn!(
@@ -106,38 +106,54 @@ impl ToolList {
 }
 
 impl Page {
-    /// Reads the result of `tools/list`. The error says what is wrong with it.
-    pub(super) fn read(result: &str) -> Result<Self, String> {
+    /// Reads the result of `tools/list`.
+    ///
+    /// # Errors
+    /// What is wrong with it, in words.
+    pub fn read(result: &str) -> Result<Self, String> {
         let read = Members::read(result).ok_or("its result is no object")?;
         let tools = read.get("tools").ok_or("its result has no `tools`")?;
         let tools: Vec<&RawValue> =
             serde_json::from_str(tools).map_err(|_| "its `tools` is no array")?;
         Ok(Self {
-            tools: tools.into_iter().filter_map(tool).collect(),
+            tools: tools.into_iter().filter_map(Tool::read).collect(),
             next: read.text("nextCursor"),
         })
     }
 }
 
-/// A tool, where the entry is one: an object with a name. Others can't be called, nor listed.
-fn tool(entry: &RawValue) -> Option<Tool> {
-    let members = Members::read(entry.get())?;
-    let name = members.text("name").filter(|name| !name.is_empty())?;
-    let mut hash = Sha256::new();
-    let covered = || {
-        DIGESTED
-            .into_iter()
-            .filter_map(|name| Some((name, members.get(name)?)))
-    };
-    let named = covered().map(|(name, raw)| (Cow::Borrowed(name), raw));
-    hash.update(canonical_object(named, 0));
-    let values = covered().filter_map(|(_, raw)| serde_json::from_str::<Value>(raw).ok());
-    Some(Tool {
-        name,
-        json: entry.to_owned(),
-        digest: HEXLOWER.encode(&hash.finalize()),
-        hidden: hidden(&values.collect()),
-    })
+impl Tool {
+    /// A tool, where the entry is one: an object with a name. Others can't be called, nor listed.
+    #[must_use]
+    pub fn read(entry: &RawValue) -> Option<Self> {
+        let members = Members::read(entry.get())?;
+        let name = members.text("name").filter(|name| !name.is_empty())?;
+        let values = covered(&members).filter_map(|(_, raw)| serde_json::from_str(raw).ok());
+        let hidden = hidden(&Value::Array(values.collect()));
+        Some(Self {
+            name,
+            json: entry.to_owned(),
+            digest: HEXLOWER.encode(&Sha256::digest(definition(&members))),
+            hidden,
+        })
+    }
+
+    /// What its digest is one of.
+    #[must_use]
+    pub fn definition(&self) -> String {
+        let members = Members::read(self.json.get());
+        members.map_or_else(String::new, |members| definition(&members))
+    }
+}
+
+fn covered<'a>(members: &'a Members<'a>) -> impl Iterator<Item = (&'static str, &'a str)> {
+    let one = |name| Some((name, members.get(name)?));
+    DIGESTED.into_iter().filter_map(one)
+}
+
+fn definition(members: &Members<'_>) -> String {
+    let named = covered(members).map(|(name, raw)| (Cow::Borrowed(name), raw));
+    canonical_object(named, 0)
 }
 
 /// Deeper than this nothing is sorted any more: the text stands as it was spelt.

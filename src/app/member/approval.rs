@@ -1,0 +1,448 @@
+//! Whether the server's tools are what was approved: the control plane is asked whenever the
+//! server lists others.
+//!
+//! Where they are kept in quarantine, what is shown of the server is not its own status but what
+//! of that is approved: an adapter that has no answer yet shows a server that is starting.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    future::pending,
+    pin::Pin,
+    sync::Arc,
+    time::Duration,
+};
+
+use tokio::{
+    sync::{
+        broadcast::{self, error::RecvError},
+        watch,
+    },
+    time::{Instant, sleep_until},
+};
+
+use super::LISTS;
+use crate::{
+    adapter::{Changed, State, Status, Upstream},
+    error::Error,
+    mcp::tools::{Tool, ToolList},
+    mesh::Mesh,
+    name::ServerName,
+    policy::quarantine::Approved,
+    registry::approval::{Digested, TOOLS_MAX, ToolCheck, ToolTell, ToolTold, ToolsChecked},
+    spawn::{Failure, Tasks},
+};
+
+/// How soon it is asked again whether somebody approved what is held.
+const HELD_EVERY: Duration = Duration::from_secs(5);
+/// How soon it is asked again where there was no answer, at first and at most.
+const AGAIN: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
+/// Bytes of a name that is asked about; a tool of a longer one is not approved.
+const NAME_MAX: usize = 256;
+/// What is told of tools at a time: so many, of so many bytes each.
+const TOLD_MAX: (usize, usize) = (8, 32 * 1024);
+/// Changes that wait for a slow reader.
+const CHANGES: usize = 16;
+/// Tools that a reason names.
+const NAMED_MAX: usize = 5;
+
+/// What of a server is shown to the mesh. Clones show the same.
+#[derive(Clone, Debug)]
+pub(super) struct Shown {
+    status: watch::Receiver<Status>,
+    changes: broadcast::Sender<Changed>,
+    /// Which tools may be called, where others are kept from callers.
+    pub(super) approved: Option<Approved>,
+    mesh: watch::Sender<Option<Mesh>>,
+}
+
+impl Shown {
+    /// Shows the server, and asks about its tools from when [`Shown::joined`] was told.
+    pub(super) fn start(
+        server: ServerName,
+        quarantine: bool,
+        upstream: &Upstream,
+        tasks: &Tasks,
+    ) -> Self {
+        let own = upstream.status();
+        let (joined, mesh) = watch::channel(None);
+        let (changes, _) = broadcast::channel(CHANGES);
+        let hidden = hide(&own.borrow(), "nobody asked yet");
+        let (shown, status) = watch::channel(hidden);
+        let (callable, approved) = watch::channel(Arc::default());
+        let asking = Asking {
+            server,
+            quarantine,
+            own: own.clone(),
+            told: upstream.changes(),
+            mesh,
+            shown,
+            changes: changes.clone(),
+            callable,
+            verdict: None,
+            failures: 0,
+            why: "nobody asked yet".to_owned(),
+        };
+        let stop = tasks.stopping();
+        tasks.spawn("approval of tools", Failure::Logged, async move {
+            stop.run_until_cancelled(asking.run()).await;
+        });
+        Self {
+            status: if quarantine { status } else { own },
+            changes,
+            approved: quarantine.then_some(approved),
+            mesh: joined,
+        }
+    }
+
+    /// How it fares, as far as that is shown.
+    pub(super) fn status(&self) -> watch::Receiver<Status> {
+        self.status.clone()
+    }
+
+    /// Each change of what is shown of it. The status is up to date when one is told.
+    pub(super) fn changes(&self) -> broadcast::Receiver<Changed> {
+        self.changes.subscribe()
+    }
+
+    /// With this the control plane can be asked.
+    pub(super) fn joined(&self, mesh: &Mesh) {
+        self.mesh.send_replace(Some(mesh.clone()));
+    }
+}
+
+/// What the control plane said of a list.
+#[derive(Debug)]
+struct Verdict {
+    list: Arc<ToolList>,
+    held: BTreeSet<String>,
+}
+
+/// A question under way, with the list that it is about.
+type Question =
+    Pin<Box<dyn Future<Output = (Arc<ToolList>, Result<BTreeSet<String>, Error>)> + Send>>;
+
+struct Asking {
+    server: ServerName,
+    quarantine: bool,
+    own: watch::Receiver<Status>,
+    told: broadcast::Receiver<Changed>,
+    mesh: watch::Receiver<Option<Mesh>>,
+    shown: watch::Sender<Status>,
+    changes: broadcast::Sender<Changed>,
+    callable: watch::Sender<Arc<HashMap<String, String>>>,
+    verdict: Option<Verdict>,
+    failures: u32,
+    /// Why there is no verdict.
+    why: String,
+}
+
+impl Asking {
+    /// Until the server or the mesh is gone.
+    async fn run(mut self) {
+        let mut question: Option<Question> = None;
+        let mut due = Some(Instant::now());
+        loop {
+            if question.is_none() && due.is_some_and(|due| due <= Instant::now()) {
+                question = self.question();
+                due = None;
+            }
+            let is_idle = question.is_none();
+            let waiting = async {
+                match &mut question {
+                    Some(question) => question.await,
+                    None => pending().await,
+                }
+            };
+            let sleeping = async {
+                match due {
+                    Some(due) => sleep_until(due).await,
+                    None => pending().await,
+                }
+            };
+            tokio::select! {
+                (list, answer) = waiting => {
+                    question = None;
+                    due = self.heard(list, answer);
+                    self.show();
+                }
+                change = self.told.recv() => {
+                    self.show();
+                    // The change of the status is seen with this, and is not told once more.
+                    due = self.when(due);
+                    if !self.pass(change) {
+                        return;
+                    }
+                }
+                changed = self.own.changed() => {
+                    if changed.is_err() {
+                        return;
+                    }
+                    self.show();
+                    due = self.when(due);
+                }
+                joined = self.mesh.changed() => {
+                    if joined.is_err() {
+                        return;
+                    }
+                    due = Some(Instant::now());
+                }
+                () = sleeping, if is_idle => {}
+            }
+        }
+    }
+
+    /// Whether the server lists something that nobody was asked about.
+    fn is_unasked(&self) -> bool {
+        let own = self.own.borrow();
+        let known = self.verdict.as_ref().map(|verdict| &verdict.list);
+        own.is_up() && own.tools.complete && !known.is_some_and(|known| known.is_same(&own.tools))
+    }
+
+    /// When to ask after a look at the server: at once where something is to be asked.
+    fn when(&self, due: Option<Instant>) -> Option<Instant> {
+        if self.is_unasked() || self.waits() {
+            return Some(Instant::now());
+        }
+        due
+    }
+
+    /// Whether somebody may approve what is held.
+    fn waits(&self) -> bool {
+        let verdict = self.verdict.as_ref();
+        self.quarantine && verdict.is_some_and(|verdict| !verdict.held.is_empty())
+    }
+
+    /// The question about what the server lists now, where it can be asked.
+    fn question(&self) -> Option<Question> {
+        let mesh = self.mesh.borrow().clone()?;
+        let own = self.own.borrow();
+        if !(own.is_up() && own.tools.complete) {
+            return None;
+        }
+        let list = Arc::clone(&own.tools);
+        let (server, quarantine) = (self.server.clone(), self.quarantine);
+        Some(Box::pin(async move {
+            let answer = ask(&mesh, &server, quarantine, &list).await;
+            (list, answer)
+        }))
+    }
+
+    /// Takes an answer; says when to ask again.
+    fn heard(
+        &mut self,
+        list: Arc<ToolList>,
+        answer: Result<BTreeSet<String>, Error>,
+    ) -> Option<Instant> {
+        match answer {
+            Ok(held) => {
+                self.failures = 0;
+                self.verdict = Some(Verdict { list, held });
+                if self.is_unasked() {
+                    return Some(Instant::now());
+                }
+                self.waits().then(|| Instant::now() + HELD_EVERY)
+            }
+            Err(error) => {
+                let wait = AGAIN.0.saturating_mul(2_u32.saturating_pow(self.failures));
+                let wait = wait.min(AGAIN.1);
+                self.failures = self.failures.saturating_add(1);
+                tracing::warn!(
+                    server = %self.server, %error, again_in = ?wait,
+                    "which of its tools are approved is not known"
+                );
+                self.why = error.to_string();
+                Some(Instant::now() + wait)
+            }
+        }
+    }
+
+    /// Shows what is approved, and tells where that is not what it was.
+    fn show(&mut self) {
+        if !self.quarantine {
+            return;
+        }
+        let own = self.own.borrow_and_update().clone();
+        let Some(verdict) = &self.verdict else {
+            self.shown.send_replace(hide(&own, &self.why));
+            return;
+        };
+        let now = limit(own, verdict, &self.server);
+        let callable = now.tools.tools.iter();
+        let callable = callable.map(|tool| (tool.name.clone(), tool.digest.clone()));
+        self.callable.send_replace(Arc::new(callable.collect()));
+        let before = self.shown.send_replace(now.clone());
+        if before.is_up() && now.is_up() && !before.tools.is_same(&now.tools) {
+            self.tell("tools/list_changed");
+        }
+    }
+
+    /// Passes a change on; says whether more may come.
+    fn pass(&self, change: Result<Changed, RecvError>) -> bool {
+        match change {
+            Ok(change) => self.tell(change.kind),
+            // After a gap nobody can know what changed: everything.
+            Err(RecvError::Lagged(_)) => {
+                LISTS.into_iter().for_each(|kind| self.tell(kind));
+            }
+            Err(RecvError::Closed) => return false,
+        }
+        true
+    }
+
+    fn tell(&self, kind: &'static str) {
+        if self.changes.send(Changed { kind }).is_err() {
+            tracing::trace!(server = %self.server, kind, "nobody follows the changes");
+        }
+    }
+}
+
+/// The status while nobody knows what is approved: not up yet.
+fn hide(own: &Status, why: &str) -> Status {
+    let mut hidden = own.clone();
+    if own.is_up() {
+        hidden.state = State::Starting;
+        hidden.last_error = Some(format!(
+            "its tools are in quarantine until the control plane says which are approved: {why}"
+        ));
+    }
+    hidden.tools = Arc::default();
+    hidden
+}
+
+/// The status with what is approved alone. Of a newer list than the one that was asked about, that
+/// is what is the same in both.
+fn limit(mut own: Status, verdict: &Verdict, server: &ServerName) -> Status {
+    let passes = |tool: &&Tool| {
+        let known = verdict.list.get(&tool.name);
+        let is_same = known.is_some_and(|known| known.digest == tool.digest);
+        is_same && !verdict.held.contains(&tool.name)
+    };
+    let mut names = BTreeSet::new();
+    let tools = own.tools.tools.iter().filter(passes);
+    // Of two with one name the first counts.
+    let tools = tools.filter(|tool| names.insert(tool.name.as_str()));
+    own.tools = Arc::new(ToolList {
+        tools: tools.cloned().collect(),
+        complete: own.tools.complete,
+    });
+    if !verdict.held.is_empty() && own.state == State::Healthy {
+        own.state = State::Degraded;
+        let held: Vec<&str> = verdict.held.iter().map(String::as_str).collect();
+        let names = held[..held.len().min(NAMED_MAX)].join(", ");
+        own.last_error = Some(format!(
+            "{} of its tools are in quarantine, as they are not what was approved ({names}): \
+             `weft approve {server}`",
+            held.len()
+        ));
+    }
+    own
+}
+
+/// Asks which of these tools are not approved, and tells what they say where nobody has so far.
+async fn ask(
+    mesh: &Mesh,
+    server: &ServerName,
+    quarantine: bool,
+    list: &ToolList,
+) -> Result<BTreeSet<String>, Error> {
+    let mut names = BTreeSet::new();
+    let each = list.tools.iter();
+    let each: Vec<&Tool> = each.filter(|tool| names.insert(&tool.name)).collect();
+    let asked = each.iter().filter(|tool| tool.name.len() <= NAME_MAX);
+    let digested = |tool: &&Tool| Digested {
+        name: tool.name.clone(),
+        digest: tool.digest.clone(),
+    };
+    let tools: Vec<Digested> = asked.take(TOOLS_MAX).map(digested).collect();
+    let asked: BTreeSet<String> = tools.iter().map(|tool| tool.name.clone()).collect();
+    let question = ToolCheck {
+        server: server.to_string(),
+        quarantine,
+        tools,
+    };
+    let checked: ToolsChecked = mesh.control("tool_check", &question).await?;
+    let wanted: BTreeSet<&String> = checked.wanted.iter().collect();
+    let words = each.iter().filter(|tool| wanted.contains(&tool.digest));
+    let words = words.map(|tool| tool.definition());
+    let words: Vec<String> = words.filter(|words| words.len() <= TOLD_MAX.1).collect();
+    for definitions in words.chunks(TOLD_MAX.0) {
+        let told = ToolTell {
+            server: server.to_string(),
+            definitions: definitions.to_vec(),
+        };
+        let kept: ToolTold = mesh.control("tool_tell", &told).await?;
+        tracing::debug!(%server, kept = kept.kept, "the words of tools are on record");
+    }
+    let unasked = each.iter().map(|tool| tool.name.clone());
+    let unasked = unasked.filter(|name| !asked.contains(name));
+    let held = checked.held.into_iter().map(|held| held.name);
+    Ok(held.chain(unasked).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mcp::tools::Page;
+
+    fn list(tools: &str) -> Arc<ToolList> {
+        let page = Page::read(&format!(r#"{{"tools":{tools}}}"#)).expect("a page");
+        Arc::new(ToolList {
+            tools: page.tools,
+            complete: true,
+        })
+    }
+
+    fn status(tools: &Arc<ToolList>) -> Status {
+        Status {
+            state: State::Healthy,
+            tools: Arc::clone(tools),
+            ..Status::starting()
+        }
+    }
+
+    fn shown(own: &Arc<ToolList>, asked: &Arc<ToolList>, held: &[&str]) -> (State, Vec<String>) {
+        let verdict = Verdict {
+            list: Arc::clone(asked),
+            held: held.iter().map(|name| (*name).to_owned()).collect(),
+        };
+        let server = ServerName::new("gh").expect("a name");
+        let status = limit(status(own), &verdict, &server);
+        let names = status.tools.tools.iter().map(|tool| tool.name.clone());
+        (status.state, names.collect())
+    }
+
+    #[test]
+    fn what_is_approved_is_shown_and_nothing_else() {
+        let asked = list(r#"[{"name":"a"},{"name":"b"}]"#);
+        assert_eq!(
+            shown(&asked, &asked, &[]),
+            (State::Healthy, vec!["a".into(), "b".into()])
+        );
+        assert_eq!(
+            shown(&asked, &asked, &["b"]),
+            (State::Degraded, vec!["a".into()])
+        );
+        let newer = list(r#"[{"name":"a","title":"x"},{"name":"b"},{"name":"c"}]"#);
+        assert_eq!(
+            shown(&newer, &asked, &[]),
+            (State::Healthy, vec!["b".into()])
+        );
+        let twice = list(r#"[{"name":"a"},{"name":"a","title":"x"}]"#);
+        assert_eq!(
+            shown(&twice, &twice, &[]),
+            (State::Healthy, vec!["a".into()])
+        );
+    }
+
+    #[test]
+    fn until_there_is_an_answer_nothing_is_shown() {
+        let hidden = hide(&status(&list(r#"[{"name":"a"}]"#)), "no control plane");
+        assert!(!hidden.is_up() && hidden.tools.tools.is_empty());
+        assert!(
+            hidden
+                .last_error
+                .expect("a reason")
+                .contains("no control plane")
+        );
+    }
+}
