@@ -3,7 +3,7 @@
 use super::record::{Decision, Page, Record};
 
 /// Records of one message.
-const TOGETHER_MAX: usize = 500;
+const TOGETHER_MAX: usize = 1000;
 /// Bytes of one message, nearly: a record more than that may go along.
 const TOGETHER_BYTES: usize = 256 * 1024;
 /// So many refusals of a message that say the same are written one by one.

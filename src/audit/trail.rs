@@ -15,7 +15,10 @@ use std::{
 
 use tokio::{
     sync::{
-        mpsc::{self, error::TrySendError},
+        mpsc::{
+            self,
+            error::{SendTimeoutError, TrySendError},
+        },
         oneshot,
     },
     time::{Instant, sleep, timeout, timeout_at},
@@ -42,6 +45,9 @@ const TRY_MAX: Duration = Duration::from_secs(2);
 const AGAIN: Duration = Duration::from_millis(200);
 /// So long a broker that is started again may be away before anything is refused for it.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// How long somebody waits for room for a record: a disk that stalls for a moment slows calls down
+/// and refuses none.
+const ROOM_MAX: Duration = Duration::from_secs(1);
 /// How long somebody waits for a record.
 const WRITE_MAX: Duration = Duration::from_secs(5);
 
@@ -87,13 +93,31 @@ impl Trail {
         }
     }
 
-    /// Writes a record within 200 ms, and waits for nothing.
+    /// Writes a record within 200 ms, where there is room for it now; else gives it back.
     ///
     /// # Errors
-    /// `SERVER_OVERLOADED` (AUDIT_UNAVAILABLE) where there is no room, or nothing can be stored now:
-    /// then it will not be written, and what it is about must not be done.
-    pub fn note(&self, record: Record) -> Result<(), Error> {
-        self.take(Item::Record(Box::new(record), None))
+    /// The record, for [`Trail::note`].
+    pub fn try_note(&self, record: Record) -> Result<(), Box<Record>> {
+        if self.failing.load(Ordering::Relaxed) {
+            return Err(Box::new(record));
+        }
+        let item = Item::Record(Box::new(record), None);
+        self.queue.try_send(item).map_err(|unsent| {
+            let (TrySendError::Full(item) | TrySendError::Closed(item)) = unsent;
+            match item {
+                Item::Record(record, _) => record,
+                Item::End(_) => unreachable!("a record was sent"),
+            }
+        })
+    }
+
+    /// Writes a record within 200 ms, once there is room for it.
+    ///
+    /// # Errors
+    /// `SERVER_OVERLOADED` (AUDIT_UNAVAILABLE) where there is no room for a second, or nothing can
+    /// be stored now: then it will not be written, and what it is about must not be done.
+    pub async fn note(&self, record: Record) -> Result<(), Error> {
+        self.take(Item::Record(Box::new(record), None)).await
     }
 
     /// Writes a record, and waits until it is stored.
@@ -103,7 +127,8 @@ impl Trail {
     /// same; where it said that something is allowed, it is followed by one that says it was not.
     pub async fn write(&self, record: Record) -> Result<(), Error> {
         let (told, stored) = oneshot::channel();
-        self.take(Item::Record(Box::new(record), Some(told)))?;
+        self.take(Item::Record(Box::new(record), Some(told)))
+            .await?;
         match timeout(WRITE_MAX, stored).await {
             Ok(Ok(true)) => Ok(()),
             _ => Err(unavailable("it was not acknowledged in time")),
@@ -121,13 +146,16 @@ impl Trail {
         timeout(within, end).await.unwrap_or(false)
     }
 
-    fn take(&self, item: Item) -> Result<(), Error> {
+    async fn take(&self, item: Item) -> Result<(), Error> {
         if self.failing.load(Ordering::Relaxed) {
             return Err(unavailable("the stream WEFT_AUDIT takes nothing"));
         }
-        self.queue.try_send(item).map_err(|unsent| match unsent {
-            TrySendError::Full(_) => unavailable(&format!("{QUEUE_MAX} records wait already")),
-            TrySendError::Closed(_) => unavailable("the writer has ended"),
+        let sent = self.queue.send_timeout(item, ROOM_MAX).await;
+        sent.map_err(|unsent| match unsent {
+            SendTimeoutError::Timeout(_) => {
+                unavailable(&format!("{QUEUE_MAX} records wait already"))
+            }
+            SendTimeoutError::Closed(_) => unavailable("the writer has ended"),
         })
     }
 }
@@ -270,28 +298,48 @@ mod tests {
     use super::*;
     use crate::error::Started;
 
-    #[tokio::test]
-    async fn what_has_no_room_is_refused_and_not_forgotten() {
-        let (queue, mut heard) = mpsc::channel(1);
+    fn trail(room: usize) -> (Trail, mpsc::Receiver<Item>) {
+        let (queue, heard) = mpsc::channel(room);
         let failing = Arc::new(AtomicBool::new(false));
-        let trail = Trail {
-            queue,
-            failing: Arc::clone(&failing),
-        };
-        let record = || Record::new(Decision::Allowed, "x");
-        trail.note(record()).expect("room for one");
-        let full = trail.note(record()).expect_err("and for no other");
+        (Trail { queue, failing }, heard)
+    }
+
+    fn record() -> Record {
+        Record::new(Decision::Allowed, "x")
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_has_no_room_is_refused_and_not_forgotten() {
+        let (trail, mut heard) = trail(1);
+        trail.try_note(record()).expect("room for one");
+        assert!(trail.try_note(record()).is_err());
+        let full = trail.note(record()).await.expect_err("and for no other");
         assert!(full.is_case(case::AUDIT_UNAVAILABLE));
         assert_eq!(full.has_started(), Started::No);
         heard.recv().await.expect("the first");
-        trail.note(record()).expect("the twin");
+        trail.note(record()).await.expect("the twin");
         heard.recv().await.expect("that");
-        failing.store(true, Ordering::Relaxed);
-        assert!(trail.note(record()).is_err(), "nothing can be stored");
+        trail.failing.store(true, Ordering::Relaxed);
+        assert!(trail.try_note(record()).is_err(), "nothing can be stored");
+        assert!(trail.note(record()).await.is_err());
         assert!(trail.write(record()).await.is_err());
-        failing.store(false, Ordering::Relaxed);
+        trail.failing.store(false, Ordering::Relaxed);
         drop(heard);
-        assert!(trail.note(record()).is_err(), "nobody writes any more");
+        assert!(trail.try_note(record()).is_err(), "nobody writes any more");
+        assert!(trail.note(record()).await.is_err());
         assert!(trail.end(Duration::ZERO).await, "it has ended");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_finds_no_room_waits_for_it() {
+        let (trail, mut heard) = trail(1);
+        trail.try_note(record()).expect("room for one");
+        let stalled = async {
+            sleep(ROOM_MAX / 2).await;
+            heard.recv().await.expect("the first");
+            heard.recv().await.expect("the second");
+        };
+        let (noted, ()) = tokio::join!(trail.note(record()), stalled);
+        noted.expect("room, after a while");
     }
 }

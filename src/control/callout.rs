@@ -163,8 +163,8 @@ impl Callout {
         record
             .about
             .insert("role".into(), claims.role.to_string().into());
-        if let Err(error) = self.trail.note(record.by(Some(&claims.sub))) {
-            tracing::warn!(%error, "that a connection was admitted is not written down");
+        if self.trail.try_note(record.by(Some(&claims.sub))).is_err() {
+            tracing::warn!(who = %claims.sub, "that a connection was admitted is not written down");
         }
     }
 

@@ -63,10 +63,10 @@ impl Auditor {
         written.err().unwrap_or(error)
     }
 
-    /// Writes down that a call goes on; `None` where nothing has to be waited for.
-    fn allow(&self, call: &Call) -> Result<Option<Record>, Error> {
+    /// Writes down that a call goes on; gives the record back where that has to be waited for.
+    fn allow(&self, call: &Call) -> Result<(), Box<Record>> {
         if self.when == When::Elsewhere {
-            return Ok(None);
+            return Ok(());
         }
         let mut record = Record::new(audit::Decision::Allowed, self.what(call));
         record.why = call.context.permitted.map(|by| match by {
@@ -74,10 +74,18 @@ impl Auditor {
             _ => "token".to_owned(),
         });
         let record = self.filled(record, call);
-        if self.when == When::First {
-            return Ok(Some(record));
+        match self.when {
+            When::First => Err(Box::new(record)),
+            When::Soon | When::Elsewhere => self.trail.try_note(record),
         }
-        self.trail.note(record).map(|()| None)
+    }
+
+    /// Waits until it may go on.
+    async fn wait(&self, record: Record) -> Result<(), Error> {
+        match self.when {
+            When::First => self.trail.write(record).await,
+            When::Soon | When::Elsewhere => self.trail.note(record).await,
+        }
     }
 
     /// What is asked for: a tool, or what else needs a permission, or a method.
@@ -170,15 +178,14 @@ impl<S: CallService> Service<Call> for Audit<S> {
             return self.inner.call(call);
         };
         match auditor.allow(&call) {
-            Ok(None) => self.inner.call(call),
-            Ok(Some(record)) => {
-                let (trail, mut inner) = (auditor.trail.clone(), self.inner.clone());
+            Ok(()) => self.inner.call(call),
+            Err(record) => {
+                let (auditor, mut inner) = (auditor.clone(), self.inner.clone());
                 Box::pin(async move {
-                    trail.write(record).await?;
+                    auditor.wait(*record).await?;
                     inner.call(call).await
                 })
             }
-            Err(error) => Box::pin(std::future::ready(Err(error))),
         }
     }
 }

@@ -40,7 +40,7 @@ impl Desk {
         if first {
             trail.write(record).await?;
         } else {
-            trail.note(record)?;
+            trail.note(record).await?;
         }
         let outcome = work.await;
         if let Err(error) = &outcome {
@@ -76,8 +76,11 @@ impl Desk {
 
     /// Writes what became of something. It has been done, so nothing can be refused any more.
     fn afterwards(&self, record: Record) {
-        if let Err(error) = self.clerk.trail.note(record) {
-            tracing::warn!(%error, "how something ended is not written down");
+        if let Err(record) = self.clerk.trail.try_note(record) {
+            tracing::warn!(
+                what = record.what,
+                "how something ended is not written down"
+            );
         }
     }
 
