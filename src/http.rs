@@ -34,6 +34,8 @@ pub struct Options {
     pub connections: usize,
     /// How long a client may take for the head of a request, and be silent between two.
     pub head_time: Duration,
+    /// How long a client may take nothing of an answer that waits for it.
+    pub stall_time: Duration,
 }
 
 impl Options {
@@ -47,6 +49,7 @@ impl Options {
             origins: Vec::new(),
             connections: 1024,
             head_time: Duration::from_secs(60),
+            stall_time: Duration::from_secs(30),
         }
     }
 }

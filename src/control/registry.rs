@@ -70,8 +70,9 @@ impl Registry {
         let mut beats = Listener::open(wire, &format!("{}.hb.>", subject::ROOT), None).await?;
         let (remembered, records, gone) = read_back(&bucket).await?;
         let (servers, seen) = watch::channel(remembered);
-        let teller = Teller::start(voice, bucket.clone(), &records, tasks);
-        let told = |(server, record): (ServerName, Record)| Some((server, record.told?));
+        let (teller, mut forestalled) = Teller::start(voice, bucket.clone(), &records, tasks);
+        let told =
+            |(server, (_, record)): (ServerName, (u64, Record))| Some((server, record.told?));
         let now = now_ms();
         let mut keeper = Keeper {
             servers,
@@ -91,6 +92,9 @@ impl Registry {
                 tokio::select! {
                     () = stop.cancelled() => return keeper.end(&mut beats).await,
                     beat = beats.next() => keeper.hear(&beat),
+                    Some((server, told)) = forestalled.recv() => {
+                        keeper.life.forestalled(&server, told, now_ms());
+                    }
                     _ = refresh.tick() => keeper.refresh(),
                     _ = write.tick() => {
                         keeper.forget();
@@ -238,10 +242,11 @@ fn read(message: &Message) -> Option<Heartbeat> {
     (same && !stored && beat.server != ServerName::weft()).then_some(beat)
 }
 
-/// What is read back: the instances, what was told of their servers, and who was forgotten.
+/// What is read back: the instances, what was told of their servers and by which write, and who was
+/// forgotten.
 type Remembered = (
     Servers,
-    BTreeMap<ServerName, Record>,
+    BTreeMap<ServerName, (u64, Record)>,
     BTreeSet<(ServerName, Instance)>,
 );
 
@@ -258,7 +263,7 @@ async fn read_back(bucket: &Bucket) -> Result<Remembered, Error> {
         };
         from = stored.revision;
         if let Some((server, record)) = Record::read(&stored.key, &stored.value) {
-            records.insert(server, record);
+            records.insert(server, (stored.revision, record));
         } else if let Some(beat) = Heartbeat::decode(&stored.value) {
             servers.hear(beat, stored.at);
         }

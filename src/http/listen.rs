@@ -18,6 +18,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
 };
+use tokio_io_timeout::TimeoutStream;
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -102,7 +103,10 @@ impl Bound {
         let tasks = tasks.group();
         let door = Door {
             router: routes.layer(middleware::from_fn_with_state(guard, turn_away)),
-            head_time: self.options.head_time,
+            times: Times {
+                head: self.options.head_time,
+                stall: self.options.stall_time,
+            },
             handshakes: self.certificates.clone().map(Handshakes::new),
             tasks: tasks.clone(),
         };
@@ -141,9 +145,18 @@ async fn turn_away(State(guard): State<Arc<Guard>>, request: Request, next: Next
     }
 }
 
+/// How long a client may take.
+#[derive(Clone, Copy)]
+struct Times {
+    /// For the head of a request.
+    head: Duration,
+    /// Without taking anything of an answer.
+    stall: Duration,
+}
+
 struct Door {
     router: Router,
-    head_time: Duration,
+    times: Times,
     handshakes: Option<Handshakes>,
     tasks: Tasks,
 }
@@ -169,20 +182,20 @@ impl Door {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "a connection has gone already");
         }
-        let (router, head_time) = (self.router.clone(), self.head_time);
+        let (router, times) = (self.router.clone(), self.times);
         let stop = self.tasks.stopping();
         let handshakes = self.handshakes.clone();
         self.tasks.spawn("connection", Failure::Logged, async move {
             let _place = place;
             let Some(handshakes) = handshakes else {
-                return answer(stream, router, head_time, stop).await;
+                return answer(stream, router, times, stop).await;
             };
             let encrypted = tokio::select! {
                 encrypted = handshakes.shake(stream) => encrypted,
                 () = stop.cancelled() => None,
             };
             if let Some(encrypted) = encrypted {
-                answer(encrypted, router, head_time, stop).await;
+                answer(encrypted, router, times, stop).await;
             }
         });
     }
@@ -192,14 +205,20 @@ impl Door {
 async fn answer(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     router: Router,
-    head_time: Duration,
+    times: Times,
     stop: CancellationToken,
 ) {
+    // Who takes nothing must not keep a place, and what waits for him, for ever.
+    let mut stream = TimeoutStream::new(stream);
+    stream.set_write_timeout(Some(times.stall));
     let serving = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(head_time)
+        .header_read_timeout(times.head)
         .max_buf_size(HEAD_MAX)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+        .serve_connection(
+            TokioIo::new(Box::pin(stream)),
+            TowerToHyperService::new(router),
+        );
     let mut serving = std::pin::pin!(serving);
     let ended = tokio::select! {
         ended = serving.as_mut() => ended,

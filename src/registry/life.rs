@@ -25,6 +25,8 @@ use crate::{
 const AT_ONCE: u64 = 32;
 /// How soon there may be one more, milliseconds.
 const REFILL_MS: u64 = 1000;
+/// Who was forestalled by another control plane hears by then what that one has heard.
+const QUIET_MS: u64 = 1000;
 /// Characters of the reason why a server is not healthy.
 const REASON_CHARS_MAX: usize = 500;
 
@@ -71,6 +73,8 @@ impl News {
 pub struct Turn {
     /// The server.
     pub server: ServerName,
+    /// What was told before: what is new follows from that.
+    pub before: Option<Told>,
     /// What is new.
     pub news: Vec<News>,
     /// What is told when that is.
@@ -91,6 +95,10 @@ struct Known {
     /// How much news there may be now, and at which time that was so.
     left: u64,
     at: u64,
+    /// Nothing is told before.
+    quiet_until: u64,
+    /// Its last instance said goodbye when nothing could be told.
+    goodbye: bool,
 }
 
 /// A server as it is seen.
@@ -126,6 +134,14 @@ impl Life {
         self.known.keys().chain(servers.names()).cloned().collect()
     }
 
+    /// Another control plane told this of a server, and what was told of it here was not.
+    pub fn forestalled(&mut self, server: &ServerName, told: Option<Told>, now: u64) {
+        let known = self.known.entry(server.clone());
+        let known = known.or_insert_with(|| Known::new(None, now));
+        known.told = told;
+        known.quiet_until = now + QUIET_MS;
+    }
+
     /// Looks at a server, and takes what is new for told. `goodbye`: its last instance said so.
     pub fn look(
         &mut self,
@@ -135,7 +151,14 @@ impl Life {
         now: u64,
     ) -> Option<Turn> {
         let seen = Seen::of(servers, server, (now, self.since));
+        if let Some(known) = self.known.get_mut(server) {
+            known.goodbye = goodbye || (known.goodbye && seen.is_none());
+            if now < known.quiet_until {
+                return None;
+            }
+        }
         let known = self.known.get(server);
+        let goodbye = goodbye || known.is_some_and(|known| known.goodbye);
         let before = known.and_then(|known| known.told.as_ref());
         let listened = now.saturating_sub(self.since) >= millis(SILENT_AFTER);
         let (news, told) = match (before, seen) {
@@ -155,9 +178,10 @@ impl Life {
         let known = self.known.entry(server.clone());
         let known = known.or_insert_with(|| Known::new(None, now));
         known.takes(now).then(|| {
-            known.told.clone_from(&told);
+            let before = std::mem::replace(&mut known.told, told.clone());
             Turn {
                 server: server.clone(),
+                before,
                 news,
                 told,
             }
@@ -171,6 +195,8 @@ impl Known {
             told,
             left: AT_ONCE,
             at: now,
+            quiet_until: 0,
+            goodbye: false,
         }
     }
 

@@ -3,6 +3,7 @@
 
 mod broker;
 mod child;
+mod control;
 mod events;
 mod weft;
 

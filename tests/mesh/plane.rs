@@ -82,6 +82,13 @@ impl Plane {
         }
     }
 
+    /// Another control plane on the same broker and secrets, beside this one.
+    pub(crate) async fn beside(&self) -> (Control, Served) {
+        let control = control(&self.url, &self.secrets, &self.tasks).await;
+        let served = serve(&self.url, &self.secrets, &control, &self.tasks).await;
+        (control, served)
+    }
+
     /// Stops the control plane and starts another one on the same broker and secrets.
     pub(crate) async fn restart(&mut self) {
         // What is not served any more can't be asked while it ends.

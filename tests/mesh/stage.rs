@@ -143,15 +143,26 @@ impl Process {
 
     /// The same, with more variables.
     pub(crate) async fn start_with(stage: &Stage, variables: &[(&str, &str)]) -> Self {
-        let log = stage.path().join(LOG);
         let client = stage.path().join("mcp.json");
         let import = client.exists().then_some(["--import", "mcp.json"]);
-        let child = stage
-            .weft(&["up", "-c", "weft.yaml"])
+        let mut command = stage.weft(&["up", "-c", "weft.yaml"]);
+        command
             .args(import.iter().flatten())
             .arg("--nats-server")
             .arg(nats_server())
-            .envs(variables.iter().copied())
+            .envs(variables.iter().copied());
+        Self::run(stage, command).await
+    }
+
+    /// A control plane alone, on a broker that somebody else runs.
+    pub(crate) async fn control(stage: &Stage, url: &str) -> Self {
+        let command = stage.weft(&["control", "-c", "weft.yaml", "--nats", url]);
+        Self::run(stage, command).await
+    }
+
+    async fn run(stage: &Stage, mut command: Command) -> Self {
+        let log = stage.path().join(LOG);
+        let child = command
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(File::create(&log).expect("the folder is ours"))

@@ -204,8 +204,11 @@ fn one_that_flickers_is_told_of_at_a_pace() {
     );
     // Nor does it help to leave.
     assert!(place.says(State::Left, T + 1001).is_empty());
-    assert_eq!(place.look(false, T + 2000).len(), 0, "listened for 2 s");
-    assert_eq!(place.look(false, T + 15_000), ["left false"]);
+    assert_eq!(
+        place.look(false, T + 2000),
+        ["left true"],
+        "a goodbye waits"
+    );
     assert!(place.life.known.contains_key(&name()));
     assert!(place.look(false, T + 60_000).is_empty());
     assert!(place.life.known.is_empty(), "nothing is kept for ever");
@@ -235,4 +238,36 @@ fn news_are_events_of_the_catalogue() {
     );
     let data: HealthCheck = turn.news[0].event().data().expect("its data");
     assert_eq!(data.error.map(|why| why.len()), Some(REASON_CHARS_MAX));
+}
+
+#[test]
+fn who_is_forestalled_goes_on_from_what_was_told() {
+    let mut place = Place::new();
+    assert_eq!(place.says(State::Healthy, T).len(), 2);
+    assert_eq!(place.says(State::Unhealthy, T + 1).len(), 1);
+    // Another one had told that already, and that it is well again.
+    let told = Told {
+        status: Health::Healthy,
+        tools: 1,
+        digest: beat("gh", "i1", State::Healthy).tools.digest,
+    };
+    place.life.forestalled(&name(), Some(told), T + 2);
+    let soon = place.look(false, T + 3);
+    assert!(soon.is_empty(), "it was not heard here yet: {soon:?}");
+    let heard = place.says(State::Healthy, T + 4);
+    assert!(heard.is_empty(), "{heard:?}");
+    assert!(
+        place.look(false, T + 2 + QUIET_MS).is_empty(),
+        "both see the same"
+    );
+    assert_eq!(
+        place.says(State::Unhealthy, T + 3 + QUIET_MS).len(),
+        1,
+        "the twin"
+    );
+    // A goodbye that is heard while nothing is told is one later.
+    let told = place.life.known[&name()].told.clone();
+    place.life.forestalled(&name(), told, T + 3 + QUIET_MS);
+    assert!(place.says(State::Left, T + 4 + QUIET_MS).is_empty());
+    assert_eq!(place.look(false, T + 3 + 2 * QUIET_MS), ["left true"]);
 }

@@ -1,6 +1,6 @@
 //! What happens to servers is told: once, in order, over restarts of who tells it.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use async_nats::jetstream;
 use serde_json::{Value, json};
@@ -73,7 +73,7 @@ async fn told(plane: &Plane, count: usize) -> Vec<String> {
             return all;
         }
         assert!(Instant::now() < end, "{} of {count}", all.len());
-        sleep(std::time::Duration::from_millis(20)).await;
+        sleep(Duration::from_millis(20)).await;
     }
 }
 
@@ -224,4 +224,65 @@ async fn a_control_plane_that_ended_in_between_is_taken_up_where_it_was() {
     let other = Server::enter(&plane, "other").await;
     other.beats().await;
     assert_eq!(told(&plane, 5).await[3..], of("other", &NEW));
+}
+
+/// Two see the same, and one of them tells it: whichever comes first.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_control_planes_tell_each_thing_once() {
+    let plane = Plane::start().await;
+    let (other, served) = plane.beside().await;
+    let mut gh = Server::enter(&plane, "gh").await;
+    gh.says(State::Healthy).await;
+    told(&plane, 2).await;
+    let mut count = 2;
+    for _ in 0..5 {
+        for state in [State::Unhealthy, State::Healthy] {
+            gh.says(state).await;
+            count += 1;
+            told(&plane, count).await;
+        }
+    }
+    // What one of them told by itself, the other would have told within two looks.
+    sleep(Duration::from_secs(3)).await;
+    told(&plane, count).await;
+
+    // One goes, and nothing is told again, or not at all.
+    served.drain(Duration::from_secs(1)).await;
+    assert!(other.stop().await, "it ends in time");
+    gh.says(State::Left).await;
+    let all = told(&plane, count + 1).await;
+    assert_eq!(all[count], r#"server.left gh {"goodbye":true}"#);
+}
+
+/// One ended between writing down what it tells and telling it; another one is there.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_another_control_plane_left_untold_is_told() {
+    let plane = Plane::start().await;
+    let mut gh = Server::enter(&plane, "gh").await;
+    gh.says(State::Healthy).await;
+    told(&plane, 2).await;
+    let untold = json!({
+        "id": "left-by-another", "type": "system.health.check", "timestamp": "2026-11-22T09:30:00Z",
+        "data": {"serverName": "gh", "status": "unhealthy", "before": "healthy"},
+    });
+    let record = json!({
+        "told": {"status": "unhealthy", "tools": 1, "digest": gh.beat.tools.digest},
+        "untold": [untold],
+    });
+    let record = record.to_string();
+    let written = plane.keeper.ask("$KV.WEFT_SERVERS.gh", &record).await;
+    written.expect("it is stored");
+    // Whoever looks next finds that somebody else wrote.
+    gh.says(State::Unhealthy).await;
+    let all = told(&plane, 3).await;
+    assert_eq!(
+        all[2],
+        r#"system.health.check gh {"before":"healthy","status":"unhealthy"}"#
+    );
+    let kept = stored(&plane, STREAM).await;
+    assert_eq!(kept[2].event["id"], "left-by-another");
+    // From there it goes on.
+    gh.says(State::Healthy).await;
+    let back = r#"system.health.check gh {"before":"unhealthy","status":"healthy"}"#;
+    assert_eq!(told(&plane, 4).await[3], back);
 }

@@ -1,8 +1,15 @@
 //! Who is let in, and what stands before every request.
 
 use serde_json::json;
+use tokio::{
+    net::TcpStream,
+    sync::oneshot::error::TryRecvError,
+    time::{Duration, sleep, timeout},
+};
+use weftbus::{http, spawn::Tasks};
 
 use super::{Place, read};
+use crate::stage::PATIENCE;
 
 /// A connection by hand: a head that no library would send, and the status that it gets.
 async fn raw(place: &Place, head: &str, body: &str) -> String {
@@ -209,4 +216,59 @@ async fn whoever_asks_for_life_needs_no_token() {
     assert_eq!(read(http.get(format!("{root}/mcp"))).await.status, 401);
     assert_eq!(read(http.get(format!("{root}/nowhere"))).await.status, 404);
     place.end().await;
+}
+
+/// An answer without an end, and who is told when nobody is sent any more of it.
+fn endless() -> (axum::body::Body, tokio::sync::oneshot::Receiver<()>) {
+    let (kept, dropped) = tokio::sync::oneshot::channel::<()>();
+    let part = futures_util::stream::unfold(kept, async |kept| {
+        let part = bytes::Bytes::from_static(&[b'x'; 64 * 1024]);
+        Some((Ok::<_, std::io::Error>(part), kept))
+    });
+    (axum::body::Body::from_stream(part), dropped)
+}
+
+/// Who takes nothing of an answer is let go, with what waits for him; who takes a little is not.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_takes_nothing_of_an_answer_is_let_go() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let stall = Duration::from_secs(1);
+    let mut options = http::Options::new(([127, 0, 0, 1], 0).into());
+    options.stall_time = stall;
+    let bound = http::Bound::bind(options).await.expect("a port");
+    let address = bound.address;
+    let (ended, mut ends) = tokio::sync::mpsc::channel(2);
+    let answer = axum::routing::get(move || {
+        let (body, dropped) = endless();
+        ended.try_send(dropped).expect("two at most");
+        std::future::ready(body)
+    });
+    let tasks = Tasks::new();
+    let _listening = bound.serve(axum::Router::new().route("/", answer), &tasks);
+    let head = format!("GET / HTTP/1.1\r\nHost: {address}\r\n\r\n");
+    let mut open = async || {
+        let mut stream = TcpStream::connect(address).await.expect("it listens");
+        stream.write_all(head.as_bytes()).await.expect("sent");
+        stream.readable().await.expect("it answers");
+        (stream, ends.recv().await.expect("it is answered"))
+    };
+    let (silent, mut cut) = open().await;
+    let (mut slow, mut kept) = open().await;
+    let mut part = vec![0; 64 * 1024];
+    let reading = async {
+        loop {
+            slow.read_exact(&mut part).await.expect("it goes on");
+            sleep(stall / 20).await;
+        }
+    };
+    tokio::select! {
+        gone = timeout(PATIENCE, &mut cut) => assert!(gone.expect("let go").is_err()),
+        never = reading => match never {},
+    }
+    assert!(
+        kept.try_recv().is_err_and(|why| why == TryRecvError::Empty),
+        "its twin reads"
+    );
+    drop(silent);
+    tasks.stop(stall).await;
 }
