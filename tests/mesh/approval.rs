@@ -216,6 +216,8 @@ async fn what_changed_while_nothing_ran_is_held_from_the_start() {
     let process = Process::start(&stage).await;
     let by = stage.caller().await;
     let place = Place { stage, process, by };
+    let said = place.stage.said();
+    assert!(!said.contains("which are approved"), "it was asked: {said}");
     assert_eq!(
         place.calls("search").await,
         "TOOL_NOT_FOUND TOOL_QUARANTINED No"

@@ -66,7 +66,7 @@ impl Shown {
         let own = upstream.status();
         let (joined, mesh) = watch::channel(None);
         let (changes, _) = broadcast::channel(CHANGES);
-        let hidden = hide(&own.borrow(), "nobody asked yet");
+        let hidden = hide(&own.borrow(), None);
         let (shown, status) = watch::channel(hidden);
         let (callable, approved) = watch::channel(Arc::default());
         let asking = Asking {
@@ -80,7 +80,7 @@ impl Shown {
             callable,
             verdict: None,
             failures: 0,
-            why: "nobody asked yet".to_owned(),
+            why: None,
         };
         let stop = tasks.stopping();
         tasks.spawn("approval of tools", Failure::Logged, async move {
@@ -132,8 +132,8 @@ struct Asking {
     callable: watch::Sender<Arc<HashMap<String, String>>>,
     verdict: Option<Verdict>,
     failures: u32,
-    /// Why there is no verdict.
-    why: String,
+    /// Why the last question had no answer.
+    why: Option<String>,
 }
 
 impl Asking {
@@ -235,7 +235,7 @@ impl Asking {
     ) -> Option<Instant> {
         match answer {
             Ok(held) => {
-                self.failures = 0;
+                (self.failures, self.why) = (0, None);
                 self.verdict = Some(Verdict { list, held });
                 if self.is_unasked() {
                     return Some(Instant::now());
@@ -250,7 +250,7 @@ impl Asking {
                     server = %self.server, %error, again_in = ?wait,
                     "which of its tools are approved is not known"
                 );
-                self.why = error.to_string();
+                self.why = Some(error.to_string());
                 Some(Instant::now() + wait)
             }
         }
@@ -263,7 +263,7 @@ impl Asking {
         }
         let own = self.own.borrow_and_update().clone();
         let Some(verdict) = &self.verdict else {
-            self.shown.send_replace(hide(&own, &self.why));
+            self.shown.send_replace(hide(&own, self.why.as_deref()));
             return;
         };
         let now = limit(own, verdict, &self.server);
@@ -296,14 +296,16 @@ impl Asking {
     }
 }
 
-/// The status while nobody knows what is approved: not up yet.
-fn hide(own: &Status, why: &str) -> Status {
+/// The status while nobody knows what is approved: not up yet. That is no error before a question
+/// had no answer.
+fn hide(own: &Status, why: Option<&str>) -> Status {
     let mut hidden = own.clone();
     if own.is_up() {
         hidden.state = State::Starting;
-        hidden.last_error = Some(format!(
-            "its tools are in quarantine until the control plane says which are approved: {why}"
-        ));
+        let unanswered = |why| {
+            format!("its tools are in quarantine until it is known which are approved: {why}")
+        };
+        hidden.last_error = why.map(unanswered).or(hidden.last_error);
     }
     hidden.tools = Arc::default();
     hidden
@@ -436,7 +438,9 @@ mod tests {
 
     #[test]
     fn until_there_is_an_answer_nothing_is_shown() {
-        let hidden = hide(&status(&list(r#"[{"name":"a"}]"#)), "no control plane");
+        let own = status(&list(r#"[{"name":"a"}]"#));
+        assert_eq!(hide(&own, None).last_error, None, "nobody was asked yet");
+        let hidden = hide(&own, Some("no control plane"));
         assert!(!hidden.is_up() && hidden.tools.tools.is_empty());
         assert!(
             hidden
