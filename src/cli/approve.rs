@@ -14,7 +14,7 @@ use super::{
     failure::Failure,
     invocation::{Invocation, joined},
     output::{
-        Printer, Tone,
+        Printer, Tone, harmless,
         table::{Cell, Table},
     },
     time::date,
@@ -117,7 +117,7 @@ pub(super) async fn run(args: Args, to: &mut Invocation) -> Result<Exit, Failure
             Some(_) if printer.is_table() => {
                 let waiting = tools.iter().filter(|tool| tool.waits());
                 let told: Vec<String> = waiting.map(Tool::told).collect();
-                printer.text(&told.concat())?;
+                printer.text(&harmless(&told.concat()))?;
             }
             _ => {}
         }
@@ -146,8 +146,8 @@ fn chosen(args: &Args, tools: Vec<Tool>) -> Result<Vec<Tool>, Failure> {
     Ok(tools.into_iter().filter(named).collect())
 }
 
-/// Approves these as they were shown.
-async fn approved(mesh: &Mesh, server: &str, mut tools: Vec<Tool>) -> Result<Vec<Tool>, Failure> {
+/// Approves these as they were shown; gives them as they are on record then.
+async fn approved(mesh: &Mesh, server: &str, tools: Vec<Tool>) -> Result<Vec<Tool>, Failure> {
     if tools.is_empty() {
         return Ok(tools);
     }
@@ -156,12 +156,9 @@ async fn approved(mesh: &Mesh, server: &str, mut tools: Vec<Tool>) -> Result<Vec
     let _done: Value = mesh
         .control("tool_approve", json!({"server": server, "tools": seen}))
         .await?;
-    for tool in &mut tools {
-        tool.state = State::Approved;
-        tool.approved_digest = Some(tool.digest.clone());
-        tool.approved_by = Some(mesh.identity().to_string());
-    }
-    Ok(tools)
+    let page: Page = mesh.control("tool_list", json!({"server": server})).await?;
+    let done = |tool: &Tool| tools.iter().any(|one| one.name == tool.name);
+    Ok(page.tools.into_iter().filter(done).collect())
 }
 
 /// What to do next, for a person.
