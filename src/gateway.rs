@@ -92,8 +92,7 @@ impl Gateway {
         };
         let server = scope.one().map(|server| format!("/{server}"));
         let what = format!("mcp{}", server.unwrap_or_default());
-        let written = trail.write(Record::refused(what, &error)).await;
-        written.err().unwrap_or(error)
+        trail.refuse(Record::refused(what, &error), error).await
     }
 
     /// Lets a client in by the connect token that it shows, or by one of an outside issuer.

@@ -30,7 +30,8 @@ impl Default for Backoff {
 
 impl Backoff {
     /// How long to wait after so many failures in a row, from 1.
-    pub(super) fn after(&self, failures: u32) -> Duration {
+    #[must_use]
+    pub fn after(&self, failures: u32) -> Duration {
         let doubled = 2_u32.saturating_pow(failures.saturating_sub(1));
         self.first.saturating_mul(doubled).min(self.most)
     }

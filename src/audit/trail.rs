@@ -15,10 +15,7 @@ use std::{
 
 use tokio::{
     sync::{
-        mpsc::{
-            self,
-            error::{SendTimeoutError, TrySendError},
-        },
+        mpsc::{self, error::SendTimeoutError},
         oneshot,
     },
     time::{Instant, sleep, timeout, timeout_at},
@@ -101,14 +98,11 @@ impl Trail {
         if self.failing.load(Ordering::Relaxed) {
             return Err(Box::new(record));
         }
-        let item = Item::Record(Box::new(record), None);
-        self.queue.try_send(item).map_err(|unsent| {
-            let (TrySendError::Full(item) | TrySendError::Closed(item)) = unsent;
-            match item {
-                Item::Record(record, _) => record,
-                Item::End(_) => unreachable!("a record was sent"),
-            }
-        })
+        let Ok(room) = self.queue.try_reserve() else {
+            return Err(Box::new(record));
+        };
+        room.send(Item::Record(Box::new(record), None));
+        Ok(())
     }
 
     /// Writes a record within 200 ms, once there is room for it.
@@ -133,6 +127,11 @@ impl Trail {
             Ok(Ok(true)) => Ok(()),
             _ => Err(unavailable("it was not acknowledged in time")),
         }
+    }
+
+    /// Writes a refusal, and gives what is told then: the refusal, or that it can't be written.
+    pub async fn refuse(&self, record: Record, error: Error) -> Error {
+        self.write(record).await.err().unwrap_or(error)
     }
 
     /// Writes what waits, says that this writer ends, and ends it. Says whether that was stored.

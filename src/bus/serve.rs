@@ -14,7 +14,7 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::{
     sync::watch,
-    time::{Instant, Interval, MissedTickBehavior, sleep_until},
+    time::{Interval, MissedTickBehavior},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -231,15 +231,14 @@ impl Room {
         self.stood_back.cancel();
         let mut tick = ticks();
         while doors.open || desk.is_busy() {
-            let patience = doors.patience();
-            let until = patience.unwrap_or_else(Instant::now);
             tokio::select! {
                 biased;
                 () = self.stop.cancelled() => return self.drain(desk, doors).await,
                 // Another connection knows nothing of this queue group.
                 _ = self.lines.changed() => return,
-                () = sleep_until(until), if patience.is_some() => doors.leave(desk, true).await,
-                () = doors.turn(desk, &mut tick) => {}
+                over = doors.turn_leaving(desk, &mut tick) => if over {
+                    doors.leave(desk, true).await;
+                }
             }
         }
         desk.flush().await;
@@ -251,12 +250,8 @@ impl Room {
         let finish = async {
             let mut tick = ticks();
             while doors.open || desk.is_busy() {
-                let patience = doors.patience();
-                let until = patience.unwrap_or_else(Instant::now);
-                tokio::select! {
-                    biased;
-                    () = sleep_until(until), if patience.is_some() => doors.leave(desk, false).await,
-                    () = doors.turn(desk, &mut tick) => {}
+                if doors.turn_leaving(desk, &mut tick).await {
+                    doors.leave(desk, false).await;
                 }
             }
         };

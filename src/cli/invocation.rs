@@ -69,6 +69,17 @@ pub(crate) async fn joined<T>(
     done
 }
 
+/// The work that prints line after line, or its end because nobody reads that any more: `gone`.
+pub(crate) async fn while_read<T>(
+    gone: impl Future<Output = ()>,
+    work: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    tokio::select! {
+        done = work => done,
+        () = gone => Err(Failure::Closed),
+    }
+}
+
 /// The work, or its end by Ctrl-C.
 pub(crate) async fn interruptible<T>(
     work: impl Future<Output = Result<T, Failure>>,

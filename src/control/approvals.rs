@@ -20,15 +20,15 @@ use crate::{
     },
     mcp::tools::Tool,
     name::{Identity, ServerName},
-    registry::approval::{Digested, Entry, Found, Held, Record, ToolCheck, ToolsChecked, Why},
+    registry::approval::{
+        Digested, Entry, Found, Held, Record, ToolCheck, ToolsChecked, WORDS_MAX, Why,
+    },
 };
 
 /// Tries of a change that somebody else's change got in the way of.
 const TRIES_MAX: usize = 8;
 /// Bytes of a record; at twice that the bucket would not take it.
 const RECORD_MAX: usize = 512 * 1024;
-/// Bytes of what one tool says of itself that are kept; of more, the digest alone.
-const WORDS_MAX: usize = 32 * 1024;
 /// Bytes of what all tools of one server say of themselves that are kept.
 const SERVER_WORDS_MAX: usize = 2 * 1024 * 1024;
 /// Definitions that are told at a time.

@@ -35,8 +35,6 @@ pub struct Tool {
     /// they were spelt) of `name`, `title`, `description`, the two schemas and `annotations`: it
     /// changes exactly when something changed that a caller goes by.
     pub digest: String,
-    /// Characters in these that nobody sees, and a model reads.
-    pub hidden: Vec<char>,
 }
 
 /// The tools of a server, in its order.
@@ -88,8 +86,12 @@ impl ToolList {
 
     /// Says it in the log where a model reads more of a tool than a person sees.
     pub fn warn(&self, server: &impl Display) {
-        for tool in self.tools.iter().filter(|tool| !tool.hidden.is_empty()) {
-            let hidden = written(&tool.hidden);
+        for tool in &self.tools {
+            let hidden = tool.hidden();
+            if hidden.is_empty() {
+                continue;
+            }
+            let hidden = written(&hidden);
             tracing::warn!(
                 %server, tool = tool.name, hidden,
                 "a tool says of itself what nobody sees, and a model reads: ask who wrote it"
@@ -128,14 +130,20 @@ impl Tool {
     pub fn read(entry: &RawValue) -> Option<Self> {
         let members = Members::read(entry.get())?;
         let name = members.text("name").filter(|name| !name.is_empty())?;
-        let values = covered(&members).filter_map(|(_, raw)| serde_json::from_str(raw).ok());
-        let hidden = hidden(&Value::Array(values.collect()));
         Some(Self {
             name,
             json: entry.to_owned(),
             digest: HEXLOWER.encode(&Sha256::digest(definition(&members))),
-            hidden,
         })
+    }
+
+    /// Characters in what its digest covers that nobody sees, and a model reads.
+    fn hidden(&self) -> Vec<char> {
+        let Some(members) = Members::read(self.json.get()) else {
+            return Vec::new();
+        };
+        let values = covered(&members).filter_map(|(_, raw)| serde_json::from_str(raw).ok());
+        hidden(&Value::Array(values.collect()))
     }
 
     /// What its digest is one of.

@@ -59,8 +59,7 @@ impl Auditor {
             return error;
         }
         let record = Record::refused(self.what(&call), &error);
-        let written = self.trail.write(self.filled(record, &call)).await;
-        written.err().unwrap_or(error)
+        self.trail.refuse(self.filled(record, &call), error).await
     }
 
     /// Writes down that a call goes on; gives the record back where that has to be waited for.

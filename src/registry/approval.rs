@@ -15,8 +15,10 @@ pub const TOOLS_MAX: usize = 2000;
 /// Versions of one tool that stay approved: a server may be rolled back, or some of its instances
 /// be older than others.
 const VERSIONS_MAX: usize = 4;
-/// Bytes of a name that is put on record.
-const NAME_MAX: usize = 256;
+/// Bytes of a name that is put on record; a tool of a longer one is not approved.
+pub const NAME_MAX: usize = 256;
+/// Bytes of what one tool says of itself that are kept; of more, the digest alone.
+pub const WORDS_MAX: usize = 32 * 1024;
 
 /// What an adapter asks: all the tools that the server lists now.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]

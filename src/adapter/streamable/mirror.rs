@@ -194,7 +194,6 @@ mod tests {
             name: "t".into(),
             json: RawValue::from_string(json).expect("JSON"),
             digest: String::new(),
-            hidden: Vec::new(),
         }
     }
 

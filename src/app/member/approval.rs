@@ -4,6 +4,9 @@
 //! Where they are kept in quarantine, what is shown of the server is not its own status but what
 //! of that is approved: an adapter that has no answer yet shows a server that is starting.
 
+mod ask;
+mod view;
+
 use std::{
     collections::{BTreeSet, HashMap},
     future::pending,
@@ -20,30 +23,27 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
+use self::{
+    ask::ask,
+    view::{Verdict, hide, limit},
+};
 use super::LISTS;
 use crate::{
-    adapter::{Changed, State, Status, Upstream},
+    adapter::{Backoff, Changed, Status, Upstream},
     error::Error,
-    mcp::tools::{Tool, ToolList},
+    mcp::tools::ToolList,
     mesh::Mesh,
     name::ServerName,
     policy::quarantine::Approved,
-    registry::approval::{Digested, TOOLS_MAX, ToolCheck, ToolTell, ToolTold, ToolsChecked},
     spawn::{Failure, Tasks},
 };
 
 /// How soon it is asked again whether somebody approved what is held.
 const HELD_EVERY: Duration = Duration::from_secs(5);
-/// How soon it is asked again where there was no answer, at first and at most.
-const AGAIN: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
-/// Bytes of a name that is asked about; a tool of a longer one is not approved.
-const NAME_MAX: usize = 256;
-/// What is told of tools at a time: so many, of so many bytes each.
-const TOLD_MAX: (usize, usize) = (8, 32 * 1024);
+/// How soon it is asked again where there was no answer, at first; then ever later.
+const AGAIN: Duration = Duration::from_secs(1);
 /// Changes that wait for a slow reader.
 const CHANGES: usize = 16;
-/// Tools that a reason names.
-const NAMED_MAX: usize = 5;
 
 /// What of a server is shown to the mesh. Clones show the same.
 #[derive(Clone, Debug)]
@@ -108,13 +108,6 @@ impl Shown {
     pub(super) fn joined(&self, mesh: &Mesh) {
         self.mesh.send_replace(Some(mesh.clone()));
     }
-}
-
-/// What the control plane said of a list.
-#[derive(Debug)]
-struct Verdict {
-    list: Arc<ToolList>,
-    held: BTreeSet<String>,
 }
 
 /// A question under way, with the list that it is about.
@@ -243,9 +236,12 @@ impl Asking {
                 self.waits().then(|| Instant::now() + HELD_EVERY)
             }
             Err(error) => {
-                let wait = AGAIN.0.saturating_mul(2_u32.saturating_pow(self.failures));
-                let wait = wait.min(AGAIN.1);
                 self.failures = self.failures.saturating_add(1);
+                let backoff = Backoff {
+                    first: AGAIN,
+                    ..Backoff::default()
+                };
+                let wait = backoff.after(self.failures);
                 tracing::warn!(
                     server = %self.server, %error, again_in = ?wait,
                     "which of its tools are approved is not known"
@@ -293,160 +289,5 @@ impl Asking {
         if self.changes.send(Changed { kind }).is_err() {
             tracing::trace!(server = %self.server, kind, "nobody follows the changes");
         }
-    }
-}
-
-/// The status while nobody knows what is approved: not up yet. That is no error before a question
-/// had no answer.
-fn hide(own: &Status, why: Option<&str>) -> Status {
-    let mut hidden = own.clone();
-    if own.is_up() {
-        hidden.state = State::Starting;
-        let unanswered = |why| {
-            format!("its tools are in quarantine until it is known which are approved: {why}")
-        };
-        hidden.last_error = why.map(unanswered).or(hidden.last_error);
-    }
-    hidden.tools = Arc::default();
-    hidden
-}
-
-/// The status with what is approved alone. Of a newer list than the one that was asked about, that
-/// is what is the same in both.
-fn limit(mut own: Status, verdict: &Verdict, server: &ServerName) -> Status {
-    let passes = |tool: &&Tool| {
-        let known = verdict.list.get(&tool.name);
-        let is_same = known.is_some_and(|known| known.digest == tool.digest);
-        is_same && !verdict.held.contains(&tool.name)
-    };
-    let mut names = BTreeSet::new();
-    let tools = own.tools.tools.iter().filter(passes);
-    // Of two with one name the first counts.
-    let tools = tools.filter(|tool| names.insert(tool.name.as_str()));
-    own.tools = Arc::new(ToolList {
-        tools: tools.cloned().collect(),
-        complete: own.tools.complete,
-    });
-    if !verdict.held.is_empty() && own.state == State::Healthy {
-        own.state = State::Degraded;
-        let held: Vec<&str> = verdict.held.iter().map(String::as_str).collect();
-        let names = held[..held.len().min(NAMED_MAX)].join(", ");
-        own.last_error = Some(format!(
-            "{} of its tools are in quarantine, as they are not what was approved ({names}): \
-             `weft approve {server}`",
-            held.len()
-        ));
-    }
-    own
-}
-
-/// Asks which of these tools are not approved, and tells what they say where nobody has so far.
-async fn ask(
-    mesh: &Mesh,
-    server: &ServerName,
-    quarantine: bool,
-    list: &ToolList,
-) -> Result<BTreeSet<String>, Error> {
-    let mut names = BTreeSet::new();
-    let each = list.tools.iter();
-    let each: Vec<&Tool> = each.filter(|tool| names.insert(&tool.name)).collect();
-    let asked = each.iter().filter(|tool| tool.name.len() <= NAME_MAX);
-    let digested = |tool: &&Tool| Digested {
-        name: tool.name.clone(),
-        digest: tool.digest.clone(),
-    };
-    let tools: Vec<Digested> = asked.take(TOOLS_MAX).map(digested).collect();
-    let asked: BTreeSet<String> = tools.iter().map(|tool| tool.name.clone()).collect();
-    let question = ToolCheck {
-        server: server.to_string(),
-        quarantine,
-        tools,
-    };
-    let checked: ToolsChecked = mesh.control("tool_check", &question).await?;
-    let wanted: BTreeSet<&String> = checked.wanted.iter().collect();
-    let words = each.iter().filter(|tool| wanted.contains(&tool.digest));
-    let words = words.map(|tool| tool.definition());
-    let words: Vec<String> = words.filter(|words| words.len() <= TOLD_MAX.1).collect();
-    for definitions in words.chunks(TOLD_MAX.0) {
-        let told = ToolTell {
-            server: server.to_string(),
-            definitions: definitions.to_vec(),
-        };
-        let kept: ToolTold = mesh.control("tool_tell", &told).await?;
-        tracing::debug!(%server, kept = kept.kept, "the words of tools are on record");
-    }
-    let unasked = each.iter().map(|tool| tool.name.clone());
-    let unasked = unasked.filter(|name| !asked.contains(name));
-    let held = checked.held.into_iter().map(|held| held.name);
-    Ok(held.chain(unasked).collect())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::mcp::tools::Page;
-
-    fn list(tools: &str) -> Arc<ToolList> {
-        let page = Page::read(&format!(r#"{{"tools":{tools}}}"#)).expect("a page");
-        Arc::new(ToolList {
-            tools: page.tools,
-            complete: true,
-        })
-    }
-
-    fn status(tools: &Arc<ToolList>) -> Status {
-        Status {
-            state: State::Healthy,
-            tools: Arc::clone(tools),
-            ..Status::starting()
-        }
-    }
-
-    fn shown(own: &Arc<ToolList>, asked: &Arc<ToolList>, held: &[&str]) -> (State, Vec<String>) {
-        let verdict = Verdict {
-            list: Arc::clone(asked),
-            held: held.iter().map(|name| (*name).to_owned()).collect(),
-        };
-        let server = ServerName::new("gh").expect("a name");
-        let status = limit(status(own), &verdict, &server);
-        let names = status.tools.tools.iter().map(|tool| tool.name.clone());
-        (status.state, names.collect())
-    }
-
-    #[test]
-    fn what_is_approved_is_shown_and_nothing_else() {
-        let asked = list(r#"[{"name":"a"},{"name":"b"}]"#);
-        assert_eq!(
-            shown(&asked, &asked, &[]),
-            (State::Healthy, vec!["a".into(), "b".into()])
-        );
-        assert_eq!(
-            shown(&asked, &asked, &["b"]),
-            (State::Degraded, vec!["a".into()])
-        );
-        let newer = list(r#"[{"name":"a","title":"x"},{"name":"b"},{"name":"c"}]"#);
-        assert_eq!(
-            shown(&newer, &asked, &[]),
-            (State::Healthy, vec!["b".into()])
-        );
-        let twice = list(r#"[{"name":"a"},{"name":"a","title":"x"}]"#);
-        assert_eq!(
-            shown(&twice, &twice, &[]),
-            (State::Healthy, vec!["a".into()])
-        );
-    }
-
-    #[test]
-    fn until_there_is_an_answer_nothing_is_shown() {
-        let own = status(&list(r#"[{"name":"a"}]"#));
-        assert_eq!(hide(&own, None).last_error, None, "nobody was asked yet");
-        let hidden = hide(&own, Some("no control plane"));
-        assert!(!hidden.is_up() && hidden.tools.tools.is_empty());
-        assert!(
-            hidden
-                .last_error
-                .expect("a reason")
-                .contains("no control plane")
-        );
     }
 }

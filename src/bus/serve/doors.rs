@@ -7,7 +7,7 @@ use async_nats::{Message, Subscriber};
 use futures_util::{FutureExt as _, StreamExt as _};
 use tokio::{
     task::unconstrained,
-    time::{Instant, Interval},
+    time::{Instant, Interval, sleep_until},
 };
 
 use super::{
@@ -90,7 +90,7 @@ impl Doors {
     }
 
     /// When to count anew, or to give the queue group up: the last calls do not come.
-    pub(super) fn patience(&self) -> Option<Instant> {
+    fn patience(&self) -> Option<Instant> {
         self.pace.patience(self.leaving).filter(|_| self.open)
     }
 
@@ -107,6 +107,18 @@ impl Doors {
             // Before new calls: a flood of them must not silence those under way.
             _ = tick.tick(), if desk.is_busy() => desk.tick(),
             message = self.requests.next(), if self.open => self.take(desk, message),
+        }
+    }
+
+    /// The same while the queue group is being left. Says whether the last calls are not waited for
+    /// any more: then it is to be left again.
+    pub(super) async fn turn_leaving(&mut self, desk: &mut Desk, tick: &mut Interval) -> bool {
+        let patience = self.patience();
+        let until = patience.unwrap_or_else(Instant::now);
+        tokio::select! {
+            biased;
+            () = sleep_until(until), if patience.is_some() => true,
+            () = self.turn(desk, tick) => false,
         }
     }
 

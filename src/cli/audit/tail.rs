@@ -13,7 +13,7 @@ use crate::cli::{
     events::{moment, rfc3339},
     exit::Exit,
     failure::Failure,
-    invocation::{Invocation, joined},
+    invocation::{Invocation, joined, while_read},
     output::{Printer, harmless},
 };
 
@@ -85,10 +85,8 @@ pub(in crate::cli) struct Line {
 pub(super) async fn run(args: &Args, to: &mut Invocation) -> Result<Exit, Failure> {
     joined(to, async |mesh, to| {
         let gone = to.printer.reader_gone();
-        tokio::select! {
-            done = args.follow(mesh, &mut to.printer) => done.map(|()| Exit::Ok),
-            () = gone => Err(Failure::Closed),
-        }
+        while_read(gone, args.follow(mesh, &mut to.printer)).await?;
+        Ok(Exit::Ok)
     })
     .await
 }

@@ -9,7 +9,7 @@ use super::{
 use crate::cli::{
     exit::Exit,
     failure::Failure,
-    invocation::{Invocation, joined},
+    invocation::{Invocation, joined, while_read},
     output::Printer,
 };
 
@@ -42,10 +42,8 @@ pub(in crate::cli) struct Args {
 pub(super) async fn run(args: &Args, to: &mut Invocation) -> Result<Exit, Failure> {
     joined(to, async |mesh, to| {
         let gone = to.printer.reader_gone();
-        tokio::select! {
-            done = args.follow(mesh, &mut to.printer) => done.map(|()| Exit::Ok),
-            () = gone => Err(Failure::Closed),
-        }
+        while_read(gone, args.follow(mesh, &mut to.printer)).await?;
+        Ok(Exit::Ok)
     })
     .await
 }

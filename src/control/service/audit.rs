@@ -62,8 +62,7 @@ impl Desk {
     /// Writes that a tool may not be used, and gives what is told then.
     pub(super) async fn refused(&self, call: &Call, tool: &str, error: Error) -> Error {
         let record = Record::refused(format!("call:tools/weft/{tool}"), &error);
-        let written = self.clerk.trail.write(of(record, call)).await;
-        written.err().unwrap_or(error)
+        self.clerk.trail.refuse(of(record, call), error).await
     }
 
     /// Writes what was done, with what of it is no secret: names that are the mesh's own by now.
