@@ -19,6 +19,7 @@ pub mod outbox;
 mod parts;
 pub mod probe;
 pub mod pull;
+pub mod record;
 mod remote;
 mod serve;
 mod wire;

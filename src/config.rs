@@ -20,6 +20,7 @@ mod limits;
 mod model;
 mod name;
 pub mod nats_context;
+mod policy;
 mod problem;
 mod rate;
 mod resource;
@@ -34,12 +35,13 @@ mod walk;
 use std::{fmt, net::SocketAddr, path::PathBuf};
 
 pub use broker::{Broker, Credentials, Tls};
-pub use calls::{Audit, ChangedTools, ServerEvents, Validate};
+pub use calls::{Audit, ChangedTools, ServerEvents, Validate, tools};
 pub use env::Env;
 pub use gateway::{Edge, Gateway, GatewayIssuer, GatewayTls};
 pub use limits::{Limits, Rule, ServerLimits};
-pub use model::{Config, KeyFile, Nats, Policy, Server, TlsFiles};
+pub use model::{Config, KeyFile, Nats, Server, TlsFiles};
 pub use name::slug;
+pub use policy::{Breaker, Policy, Retry};
 pub use problem::{Place, Problem, Problems, Warning, nearest};
 pub use rate::{NotARate, Rate};
 pub use resource::{Resources, Room};
@@ -200,7 +202,6 @@ pub fn load(sources: &Sources) -> Result<Loaded, Problems> {
     let (broker, nats) = nats.answer(&mut gathered.problems, &mut gathered.warnings);
     gathered.problems.into_result()?;
 
-    let timeout = config.policy.timeout.duration();
     let (data, data_origin) = data(sources);
     let from = |key| match main.as_ref().and_then(|main| block(main, key)) {
         Some((_, source)) => Origin::File(source.name().to_owned()),
@@ -217,7 +218,7 @@ pub fn load(sources: &Sources) -> Result<Loaded, Problems> {
         },
         members: found
             .into_iter()
-            .map(|found| found.member(&sources.env, timeout))
+            .map(|found| found.member(&sources.env, &config.policy))
             .collect(),
         files: files.iter().map(|file| file.path.clone()).collect(),
         warnings: gathered.warnings,

@@ -240,6 +240,7 @@ async fn begin(options: Options, tasks: &Tasks) -> Result<Desk, Error> {
     let clerk = Clerk::start(&store, own, &events, tasks).await?;
     let watched = [events.streams(), vec![names::AUDIT.to_owned()]].concat();
     integrity::watch(events.voice(&store), watched, tasks);
+    bucket(names::ONCE).await?;
     let voice = events.voice(&store);
     let registry = Registry::start(beats, bucket(names::SERVERS).await?, voice, tasks).await?;
     let approvals = Approvals::new(bucket(names::APPROVALS).await?, events.voice(&store));

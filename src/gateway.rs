@@ -17,6 +17,7 @@ mod event;
 pub mod fault;
 mod follow;
 mod headers;
+mod key;
 mod message;
 pub mod modern;
 pub mod name;

@@ -18,6 +18,7 @@ pub mod http;
 pub mod mcp;
 pub mod mesh;
 pub mod name;
+pub mod once;
 pub mod policy;
 pub mod registry;
 pub mod resource;

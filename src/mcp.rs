@@ -3,6 +3,7 @@
 //! The envelope is read, the rest stays the bytes that came: unknown fields, key order and number
 //! spelling survive every hop, because nothing is written anew that is only carried.
 
+pub mod canonical;
 pub mod envelope;
 pub mod extent;
 pub mod fault;

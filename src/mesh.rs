@@ -70,7 +70,10 @@ use crate::{
     event::{EventKey, Publisher},
     mcp::Method,
     name::{Identity, ServerName},
-    policy,
+    policy::{
+        self,
+        breaker::{self, Breakers},
+    },
     spawn::Tasks,
     telemetry::metric::{Side, Tools},
 };
@@ -135,7 +138,16 @@ impl Mesh {
             })?;
         let tools = Tools::new(Side::Client);
         let remote = Remote::new(link.clone(), options.bounds);
-        let stack = policy::caller::stack(remote, tools.clone());
+        let breaker = breaker::Options {
+            rules: options.breaker,
+            ..breaker::Options::new(options.timeout)
+        };
+        let policies = policy::caller::Options {
+            retry: options.retry,
+            breakers: Breakers::new(breaker),
+            ..policy::caller::Options::new(tools.clone(), options.timeout)
+        };
+        let stack = policy::caller::stack(remote, policies);
         let session = Session::open(options.token, options.keep, stack.clone(), &tasks).await?;
         Ok(Self {
             inner: Arc::new(Inner {

@@ -5,11 +5,15 @@
 pub mod absent;
 pub mod audit;
 pub mod auth;
+pub mod breaker;
 pub mod caller;
 pub mod limit;
 pub mod metrics;
+pub mod once;
 pub mod permit;
 pub mod quarantine;
+mod question;
+pub mod retry;
 pub mod server;
 pub mod tasks;
 pub mod timeout;

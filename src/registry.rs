@@ -3,11 +3,13 @@
 //! tools are approved ([`approval`]). Pure: time is an argument.
 
 pub mod approval;
+pub mod calls;
 pub mod heartbeat;
 pub mod life;
 pub mod view;
 
 pub use self::{
+    calls::{Breaker, BreakerState, Calls, Retry},
     heartbeat::{Heartbeat, State, ToolDigest, Tools, Transport},
     life::{Life, News, Told, Turn},
     view::{Entry, InstanceEntry, Servers},

@@ -27,6 +27,7 @@ const ORDER: &[&str] = &[
     "access",
     "event",
     "resource",
+    "once",
     "registry",
     "trace",
     // policy

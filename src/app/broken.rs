@@ -4,7 +4,7 @@
 use crate::{
     bus::Link,
     name::{Instance, ServerName, subject},
-    registry::{Heartbeat, State, Tools, Transport, heartbeat},
+    registry::{Calls, Heartbeat, State, Tools, Transport, heartbeat},
     spawn::{Failure, Tasks},
 };
 
@@ -27,6 +27,8 @@ pub(super) fn announce(link: &Link, server: ServerName, problem: String, tasks: 
         tools: Tools::default(),
         last_error: Some(problem),
         host: None,
+        calls: Calls::default(),
+        breaker: None,
     };
     tasks.spawn("broken server", Failure::Logged, async move {
         let mut beat = tokio::time::interval(heartbeat::EVERY);

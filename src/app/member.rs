@@ -4,6 +4,7 @@
 //! broker tells its callers at once that nobody is there, and the registry why.
 
 mod approval;
+mod aside;
 mod place;
 mod resources;
 mod tell;
@@ -23,8 +24,10 @@ use crate::{
     name::ServerName,
     policy::{
         audit::When,
+        breaker,
         limit::{Limiter, Rules},
     },
+    registry::Calls,
     spawn::{Failure, Tasks},
 };
 
@@ -64,6 +67,10 @@ pub struct Options {
     pub audit: When,
     /// Whether tools that are not what was approved are kept from callers.
     pub quarantine: bool,
+    /// What callers may take for granted.
+    pub calls: Calls,
+    /// When it is left alone.
+    pub breaker: breaker::Rules,
 }
 
 /// A server on the mesh.

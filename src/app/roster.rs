@@ -177,6 +177,8 @@ impl Roster {
             tasks: translate::patterns(&launch.tasks),
             audit: translate::audit(launch.audit),
             quarantine: launch.changed_tools == ChangedTools::Quarantine,
+            calls: translate::calls(launch),
+            breaker: translate::breaker(launch.breaker),
         };
         Ok(Member::start(options, &self.watchdog, tasks))
     }

@@ -21,7 +21,8 @@ use crate::{
     child::Watchdog,
     config, mesh,
     name::ServerName,
-    policy::limit::Rules,
+    policy::{breaker, limit::Rules},
+    registry::Calls,
     spawn::Tasks,
 };
 
@@ -46,6 +47,8 @@ pub struct Options {
     pub audit: config::Audit,
     /// Whether tools that are not what was approved are kept from callers.
     pub quarantine: bool,
+    /// Tools that may be called again where nobody knows whether a call had begun: patterns.
+    pub idempotent: Vec<String>,
     /// The program that is run again as watchdog; where none is given, this one.
     pub watchdog: Option<PathBuf>,
 }
@@ -88,6 +91,12 @@ impl Sidecar {
             tasks: Vec::new(),
             audit: translate::audit(options.audit),
             quarantine: options.quarantine,
+            calls: Calls {
+                idempotent: options.idempotent,
+                keys: true,
+                ..Calls::default()
+            },
+            breaker: breaker::Rules::default(),
         };
         let member = Member::start(member, &watchdog, &root);
         member.settled().await;

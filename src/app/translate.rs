@@ -11,8 +11,11 @@ use crate::{
     control::Secrets,
     policy::{
         audit::When,
+        breaker,
         limit::{Quota, Rate, Rule, Rules},
+        retry,
     },
+    registry,
 };
 
 pub(super) fn public_keys(secrets: &Secrets) -> PublicKeys {
@@ -61,6 +64,39 @@ pub(super) const fn audit(written: config::Audit) -> When {
     match written {
         config::Audit::Soon => When::Soon,
         config::Audit::Strict => When::First,
+    }
+}
+
+/// How often a call is made again.
+pub(super) fn retry(written: config::Retry) -> retry::Options {
+    retry::Options {
+        max: written.max,
+        base: written.base.duration(),
+    }
+}
+
+/// When a server is left alone.
+pub(super) fn breaker(written: config::Breaker) -> breaker::Rules {
+    let reset = written.reset.duration();
+    breaker::Rules {
+        threshold: written.threshold,
+        reset,
+        most: reset * 10,
+        ..breaker::Rules::default()
+    }
+}
+
+/// What callers of a server may take for granted.
+pub(super) fn calls(launch: &config::Launch) -> registry::Calls {
+    // What everybody does anyway need not be said.
+    let usual = launch.retry == config::Retry::default();
+    registry::Calls {
+        idempotent: launch.idempotent.clone(),
+        keys: true,
+        retry: (!usual).then(|| registry::Retry {
+            max: launch.retry.max,
+            base_ms: launch.retry.base.as_millis(),
+        }),
     }
 }
 

@@ -347,6 +347,8 @@ async fn open_gateway(
         .await?;
     let mut joining = seat.options(token);
     joining.timeout = loaded.config.policy.timeout.duration();
+    joining.retry = translate::retry(loaded.config.policy.retry);
+    joining.breaker = translate::breaker(loaded.config.policy.breaker);
     joining.bounds.body = translate::size(loaded.config.limits.result);
     Edge::start(bound, joining, options, tasks).await
 }

@@ -3,15 +3,15 @@
 //! It comes to a reply subject as calls have them, under the name of the control plane, whose
 //! account the streams are in: no member may publish there.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use async_nats::{Subject, message::OutboundMessage};
+use async_nats::{Message, Subject, message::OutboundMessage};
 use bytes::Bytes;
 use tokio::time::timeout;
 
 use super::{
     fault,
-    inbox::{Heard, Ticket},
+    inbox::{Heard, Pending, Ticket},
     link::{Line, Link},
 };
 use crate::{
@@ -74,10 +74,24 @@ pub(super) struct Asked {
 
 impl Asked {
     pub(super) fn open(link: &Link, line: &Line, subject: &str) -> Result<Self, Unkept> {
+        Self::place(link, line, subject, Pending::open)
+    }
+
+    /// For a message that a stream stored.
+    pub(super) fn open_of_stream(link: &Link, line: &Line, subject: &str) -> Result<Self, Unkept> {
+        Self::place(link, line, subject, Pending::open_of_stream)
+    }
+
+    fn place(
+        link: &Link,
+        line: &Line,
+        subject: &str,
+        open: fn(&Arc<Pending>, CallId, Subject, Subject) -> Result<Ticket, Error>,
+    ) -> Result<Self, Unkept> {
         let call = CallId::now();
         // Nobody but the broker may answer in the name of the control plane.
         let reply = subject::reply(link.identity(), &line.connection, &ServerName::weft(), call);
-        let place = line.pending.open(call, subject.into(), reply.into());
+        let place = open(&line.pending, call, subject.into(), reply.into());
         let ticket = place.map_err(Unkept::ForNow)?;
         if line.is_up() {
             Ok(Self { ticket })
@@ -97,6 +111,15 @@ impl Asked {
         sent: impl Future<Output = Result<(), Error>>,
         within: Duration,
     ) -> Result<Bytes, Unkept> {
+        Ok(self.message(sent, within).await?.payload)
+    }
+
+    /// The message that it answered with.
+    pub(super) async fn message(
+        &self,
+        sent: impl Future<Output = Result<(), Error>>,
+        within: Duration,
+    ) -> Result<Message, Unkept> {
         let heard = timeout(within, async {
             sent.await?;
             Ok(self.ticket.next().await)
@@ -104,7 +127,7 @@ impl Asked {
         let heard = heard.await.map_err(|_| silent(within))?;
         let heard = heard.map_err(Unkept::unsent)?;
         match heard {
-            Heard::Terminal(message) => Ok(message.payload),
+            Heard::Terminal(message) => Ok(message),
             Heard::NoResponders => Err(Unkept::ForNow(absent(self.ticket.subject()))),
             Heard::Denied => Err(Unkept::ForGood(denied(self.ticket.subject()))),
             Heard::Lost => Err(Unkept::ForNow(fault::lost())),

@@ -55,6 +55,8 @@ pub(super) struct Inbox {
     subject: Subject,
     /// The subject that its answers come to.
     reply: Subject,
+    /// Whether what a stream stored is the answer.
+    of_stream: bool,
     state: Mutex<State>,
 }
 
@@ -89,7 +91,20 @@ impl Pending {
         subject: Subject,
         reply: Subject,
     ) -> Result<Ticket, Error> {
-        self.place(call, subject, reply, CALLS_MAX)
+        self.place((call, subject, reply), false, CALLS_MAX)
+    }
+
+    /// A place for a message that a stream stored: who asked for one hears nothing else.
+    ///
+    /// # Errors
+    /// As [`Pending::open`].
+    pub(super) fn open_of_stream(
+        self: &Arc<Self>,
+        call: CallId,
+        subject: Subject,
+        reply: Subject,
+    ) -> Result<Ticket, Error> {
+        self.place((call, subject, reply), true, CALLS_MAX)
     }
 
     /// A place for a probe: there is always one, or a busy connection would pass for a dead one.
@@ -99,19 +114,19 @@ impl Pending {
         subject: Subject,
         reply: Subject,
     ) -> Result<Ticket, Error> {
-        self.place(call, subject, reply, usize::MAX)
+        self.place((call, subject, reply), false, usize::MAX)
     }
 
     fn place(
         self: &Arc<Self>,
-        call: CallId,
-        subject: Subject,
-        reply: Subject,
+        (call, subject, reply): (CallId, Subject, Subject),
+        of_stream: bool,
         limit: usize,
     ) -> Result<Ticket, Error> {
         let inbox = Arc::new(Inbox {
             subject,
             reply,
+            of_stream,
             state: Mutex::default(),
         });
         let mut calls = guard(&self.calls);
@@ -147,7 +162,8 @@ impl Pending {
         };
         // Somebody else's words under our subject (`Nats-Stream`: a stream repeats them) are no
         // answer, and an answer to another server's subject is none to this call.
-        if inbox.reply != message.subject || wire::header(&message, &wire::STREAM).is_some() {
+        let of_stream = wire::header(&message, &wire::STREAM).is_some();
+        if inbox.reply != message.subject || (of_stream && !inbox.of_stream) {
             return false;
         }
         inbox.put(message);

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use serde::Deserialize;
 
 pub use super::ask::Unkept;
-use super::{ask::Asked, link::Link};
+use super::{ask::Asked, link::Link, record::Written};
 use crate::{
     error::{Error, Kind, Started, case},
     name::id,
@@ -166,15 +166,31 @@ fn outbound(
     })
 }
 
+/// What the answer to a compare-and-set says.
+pub(super) fn written(payload: &[u8]) -> Result<Written, Unkept> {
+    // A lost one has two faces: the second one is shown by clusters.
+    const LOST: [u32; 2] = [10071, 10164];
+    let answer = parsed(payload)?;
+    match answer.error {
+        None => Ok(Written::As(answer.seq)),
+        Some(refusal) if LOST.contains(&refusal.err_code) => Ok(Written::Lost),
+        Some(refusal) => Err(refused(&refusal)),
+    }
+}
+
 fn read(payload: &[u8]) -> Result<Answer, Unkept> {
-    let answer: Answer = serde_json::from_slice(payload).map_err(|error| {
-        let said = format!("the broker's acknowledgement can't be read: {error}");
-        Unkept::ForNow(Error::new(Kind::InternalError, said).started(Started::Maybe))
-    })?;
+    let answer = parsed(payload)?;
     match answer.error {
         None => Ok(answer),
         Some(refusal) => Err(refused(&refusal)),
     }
+}
+
+fn parsed(payload: &[u8]) -> Result<Answer, Unkept> {
+    serde_json::from_slice(payload).map_err(|error| {
+        let said = format!("the broker's acknowledgement can't be read: {error}");
+        Unkept::ForNow(Error::new(Kind::InternalError, said).started(Started::Maybe))
+    })
 }
 
 /// What the broker says where it keeps nothing: by the numbers of its errors.
@@ -218,6 +234,18 @@ mod tests {
         let answer = answer.map_err(Unkept::into_error).expect("stored");
         assert_eq!((answer.stream.as_str(), answer.seq), ("WEFT_TASKS", 7));
         assert!(answer.duplicate);
+    }
+
+    #[test]
+    fn a_lost_compare_and_set_is_no_error() {
+        let said =
+            |code: u32| written(format!(r#"{{"error":{{"err_code":{code}}},"seq":0}}"#).as_bytes());
+        for code in [10071, 10164] {
+            assert!(matches!(said(code), Ok(Written::Lost)), "{code}");
+        }
+        assert!(said(10077).is_err());
+        let stored = written(br#"{"stream":"KV_X","seq":7}"#);
+        assert!(matches!(stored, Ok(Written::As(7))));
     }
 
     #[test]

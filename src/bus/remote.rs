@@ -1,6 +1,7 @@
 //! A server on the other side of the bus, as a `Service<Call>`.
 
 mod exchange;
+mod failure;
 
 use std::{
     sync::{Arc, PoisonError, RwLock},

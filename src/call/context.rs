@@ -7,7 +7,10 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::{Notify, Principal, grant::Reason};
-use crate::name::{CallId, Identity};
+use crate::{
+    error::{Error, Kind},
+    name::{CallId, Identity},
+};
 
 /// Who calls, until when, as part of what.
 #[derive(Clone, Debug)]
@@ -34,6 +37,12 @@ pub struct Context {
     pub key: Option<Arc<str>>,
     /// Where what the server says meanwhile goes.
     pub notify: Option<Notify>,
+    /// Whether it may be made again by itself, where that does no harm. What is a part of another
+    /// call is not: whoever made that one does it.
+    pub repeats: bool,
+    /// How long nobody may say that he took it. Who waits longer gives the call up as one that
+    /// may have begun; `None`: as long as the call may take.
+    pub patience: Option<Duration>,
 }
 
 impl Context {
@@ -53,6 +62,8 @@ impl Context {
             credential: None,
             key: None,
             notify: None,
+            repeats: true,
+            patience: None,
         }
     }
 
@@ -87,6 +98,27 @@ impl fmt::Debug for Credential {
             Self::Either { .. } => "Either(***)",
         })
     }
+}
+
+/// Characters of an idempotency key.
+const KEY_MAX: usize = 128;
+
+/// Takes an idempotency key that a caller gave.
+///
+/// # Errors
+/// `INVALID_PARAMS` where it is none: 1 to 128 visible characters of ASCII but `;`.
+pub fn key(text: &str) -> Result<Arc<str>, Error> {
+    let plain = |b: u8| b.is_ascii_graphic() && b != b';';
+    if (1..=KEY_MAX).contains(&text.len()) && text.bytes().all(plain) {
+        return Ok(text.into());
+    }
+    let shown: String = text.escape_debug().take(40).collect();
+    Err(Error::new(
+        Kind::InvalidParams,
+        format!(
+            "`{shown}` is no idempotency key: 1 to {KEY_MAX} visible characters of ASCII but `;`"
+        ),
+    ))
 }
 
 /// The correlation id: given, or made from the call id.
@@ -148,6 +180,15 @@ mod tests {
         assert!(Correlation::given("order-7.a_b").is_some());
         for bad in ["", "a b", "a;b", "ä", "a\n", &"x".repeat(65)] {
             assert!(Correlation::given(bad).is_none(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn keys_are_checked() {
+        assert!(key("order-7/attempt:1").is_ok() && key(&"x".repeat(128)).is_ok());
+        for bad in ["", "a b", "a;b", "ä", "a\n", &"x".repeat(129)] {
+            let error = key(bad).expect_err("it is none");
+            assert_eq!(error.kind(), Kind::InvalidParams, "{bad}");
         }
     }
 

@@ -46,6 +46,9 @@ pub(super) struct Args {
     /// Keep tools that are not what was approved (`weft approve`) from callers
     #[arg(long)]
     quarantine: bool,
+    /// Tools that may be called again where nobody knows whether a call had begun: `prefix*` or a name
+    #[arg(long, value_name = "TOOL", value_parser = config::tools)]
+    idempotent: Vec<String>,
     /// The URL of a server that runs, in place of a command
     #[arg(long, value_name = "URL", conflicts_with = "command")]
     url: Option<String>,
@@ -108,6 +111,7 @@ impl Args {
                 Audit::Soon
             },
             quarantine: self.quarantine,
+            idempotent: self.idempotent.clone(),
             watchdog: None,
         })
     }

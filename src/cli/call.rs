@@ -25,6 +25,7 @@ const EXAMPLES: &str = "\
 EXAMPLES
   weft call search-aggregator execute_parallel_search query=\"market trends in AI\" providers:='[\"brave\",\"tavily\"]' maxResults:=20
   weft call task-orchestrator/parse_prd content=@prd.md --timeout 2m
+  weft call billing charge customer=c-7 cents:=1200 --key invoice-4711
   weft call time__convert_time --args '{\"time\": \"12:00\", \"source_timezone\": \"UTC\"}'
   cat arguments.json | weft call chart-generator generate_chart --args - -o json";
 
@@ -65,6 +66,13 @@ pub(super) struct Args {
     /// What the call is part of: 1 to 64 of A-Z, a-z, 0-9, `_`, `-` and `.`
     #[arg(long, value_name = "ID")]
     corr: Option<String>,
+    /// Idempotency key: however often a call with it is made, it runs at most once, and whoever asks
+    /// again within a day hears what came of it
+    #[arg(long, value_name = "KEY")]
+    key: Option<String>,
+    /// One attempt, whatever comes of it
+    #[arg(long)]
+    no_retry: bool,
     /// W3C trace context to go on with: 00-…-…-01
     #[arg(long, value_name = "TRACEPARENT", value_parser = argument::traceparent)]
     traceparent: Option<String>,
@@ -134,6 +142,12 @@ impl Args {
         }
         if let Some(traceparent) = &self.traceparent {
             ask = ask.traced(traceparent);
+        }
+        if let Some(key) = &self.key {
+            ask = ask.with_key(key).map_err(misused)?;
+        }
+        if self.no_retry {
+            ask = ask.once();
         }
         Ok(ask)
     }

@@ -19,28 +19,35 @@ pub struct ServerEvents {
 }
 
 impl ServerEvents {
-    /// What is no pattern among them, in words.
-    pub(super) fn wrong(&self) -> Option<String> {
-        if self.tasks.len() > PATTERNS_MAX {
-            let count = self.tasks.len();
-            return Some(format!(
-                "{count} patterns; at most {PATTERNS_MAX} are taken"
-            ));
-        }
-        let is_none = |text: &&String| {
-            let name = text.strip_suffix('*').unwrap_or(text);
-            text.is_empty() || name.contains('*')
-        };
-        let none = self.tasks.iter().find(is_none)?;
-        let shown = none.escape_debug();
-        Some(format!(
-            "`{shown}` is no pattern: a tool is `*`, `prefix*` or a name"
-        ))
-    }
-
     pub(super) fn is_empty(&self) -> bool {
         self.tasks.is_empty()
     }
+}
+
+/// What is no pattern of tools in a list, in words.
+pub(super) fn wrong_patterns(list: &[String]) -> Option<String> {
+    if list.len() > PATTERNS_MAX {
+        let count = list.len();
+        return Some(format!(
+            "{count} patterns; at most {PATTERNS_MAX} are taken"
+        ));
+    }
+    list.iter().find_map(|text| tools(text).err())
+}
+
+/// A pattern of tools as a command line has it.
+///
+/// # Errors
+/// What is wrong with it, in words.
+pub fn tools(text: &str) -> Result<String, String> {
+    let name = text.strip_suffix('*').unwrap_or(text);
+    if text.is_empty() || name.contains('*') {
+        let shown = text.escape_debug();
+        return Err(format!(
+            "`{shown}` is no pattern: a tool is `*`, `prefix*` or a name"
+        ));
+    }
+    Ok(text.to_owned())
 }
 
 /// Who checks the arguments of a call.

@@ -9,10 +9,11 @@ use serde::{Deserialize, Serialize};
 use crate::{
     adapter::streamable::Headers,
     config::{
-        calls::{Audit, ChangedTools, ServerEvents, Validate},
+        calls::{self, Audit, ChangedTools, ServerEvents, Validate},
         env,
         gateway::Gateway,
         limits::{Limits, ServerLimits, Wrong},
+        policy::{Breaker, Policy, Retry},
         problem::{Problem, Problems},
         resource::Resources,
         secret::{Address, SecretSource, Setting},
@@ -84,6 +85,17 @@ pub struct Server {
     /// How long a call may take, 10ms to 24h. Default: `policy.timeout`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timeout: Option<Period>,
+    /// Tools that may be called again where nobody knows whether a call had begun: `*`, `prefix*`
+    /// or a name, 64 at most.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
+    pub idempotent: Vec<String>,
+    /// How often a call that failed is made again. Default: `policy.retry`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retry: Option<Retry>,
+    /// When it is left alone. Default: `policy.breaker`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub breaker: Option<Breaker>,
     /// Who checks the arguments of a call against the tool's schema.
     pub validate: Validate,
     /// When it is written to the audit trail that one of its calls may go on.
@@ -112,6 +124,9 @@ impl Default for Server {
             url: None,
             headers: BTreeMap::new(),
             timeout: None,
+            idempotent: Vec::new(),
+            retry: None,
+            breaker: None,
             validate: Validate::Server,
             audit: Audit::Soon,
             changed_tools: ChangedTools::Tell,
@@ -187,22 +202,6 @@ impl TlsFiles {
     }
 }
 
-/// What holds for every call, where a server does not say otherwise.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct Policy {
-    /// How long a call may take, 10ms to 24h.
-    pub timeout: Period,
-}
-
-impl Default for Policy {
-    fn default() -> Self {
-        Self {
-            timeout: Period::from_secs(30),
-        }
-    }
-}
-
 const TIMEOUT: (Period, Period) = (Period::from_millis(10), Period::from_secs(24 * 3600));
 const SIZE: (Size, Size) = (Size::new(64 * 1024), Size::mib(1024));
 const SIZES: (Size, Size) = (Size::mib(1), Size::mib(64 * 1024));
@@ -232,10 +231,16 @@ impl Config {
         );
         bounds.hold(&["limits", "depth"], self.limits.depth, DEPTH);
         bounds.hold(&["limits", "keys"], self.limits.keys, KEYS);
-        if let Some(node) = tree.find(&["limits"]) {
-            let found = rules(self.limits.wrong(), (node, "limits"), source);
-            let tell = |problem| bounds.problems.push(problem);
-            found.into_iter().for_each(tell);
+        let each = [
+            ("limits", self.limits.wrong()),
+            ("policy", self.policy.wrong()),
+        ];
+        for (section, wrong) in each {
+            if let Some(node) = tree.find(&[section]) {
+                let found = rules(wrong, (node, section), source);
+                let tell = |problem| bounds.problems.push(problem);
+                found.into_iter().for_each(tell);
+            }
         }
     }
 }
@@ -282,11 +287,25 @@ impl Server {
                 outside(&format!("{path}.timeout"), timeout, TIMEOUT),
             );
         }
-        if let Some(wrong) = self.events.wrong() {
-            let at = node.find(&["events", "tasks"]).unwrap_or(node);
-            let what = format!("`{path}.events.tasks`: {wrong}");
-            found.push(Problem::new(source, &at.at, what));
+        for (keys, list) in [
+            (["events", "tasks"].as_slice(), &self.events.tasks),
+            (&["idempotent"], &self.idempotent),
+        ] {
+            if let Some(wrong) = calls::wrong_patterns(list) {
+                let at = node.find(keys).unwrap_or(node);
+                let what = format!("`{path}.{}`: {wrong}", keys.join("."));
+                found.push(Problem::new(source, &at.at, what));
+            }
         }
+        let own = [
+            self.retry.map(|retry| retry.wrong()),
+            self.breaker.map(|breaker| breaker.wrong()),
+        ];
+        found.extend(rules(
+            own.into_iter().flatten().flatten().collect(),
+            (node, path),
+            source,
+        ));
         if let Some(node) = node.find(&["limits"]) {
             let path = format!("{path}.limits");
             found.extend(rules(self.limits.wrong(), (node, &path), source));

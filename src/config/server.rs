@@ -17,6 +17,7 @@ use crate::{
         expand::expand_all,
         limits::ServerLimits,
         model::Server,
+        policy::{Breaker, Policy, Retry},
         problem::{Place, Problem, Problems},
         secret::{Secret, Setting},
         source::{self, Source},
@@ -44,6 +45,12 @@ pub struct Launch {
     pub target: Target,
     /// How long a call may take.
     pub timeout: Duration,
+    /// Tools that may be called again where nobody knows whether a call had begun: patterns.
+    pub idempotent: Vec<String>,
+    /// How often a call that failed is made again.
+    pub retry: Retry,
+    /// When the server is left alone.
+    pub breaker: Breaker,
     /// Who checks arguments.
     pub validate: Validate,
     /// When it is written down that a call goes on.
@@ -136,11 +143,11 @@ impl Found<'_> {
         server
     }
 
-    /// What to start. `timeout` is the one of the mesh.
-    pub(crate) fn member(mut self, env: &Env, timeout: Duration) -> Member {
+    /// What to start, where the mesh as a whole has this `policy`.
+    pub(crate) fn member(mut self, env: &Env, policy: &Policy) -> Member {
         let launch = match self.refused.take() {
             Some(problem) => Err(problem),
-            None => self.launch(env, timeout),
+            None => self.launch(env, policy),
         };
         Member {
             enabled: self
@@ -157,9 +164,12 @@ impl Found<'_> {
         }
     }
 
-    fn launch(&mut self, env: &Env, timeout: Duration) -> Result<Launch, Problem> {
+    fn launch(&mut self, env: &Env, policy: &Policy) -> Result<Launch, Problem> {
         let server = self.expanded(env).map_err(first)?;
-        let timeout = server.timeout.map_or(timeout, |period| period.duration());
+        let timeout = server.timeout.unwrap_or(policy.timeout).duration();
+        let retry = server.retry.unwrap_or(policy.retry);
+        let breaker = server.breaker.unwrap_or(policy.breaker);
+        let idempotent = server.idempotent.clone();
         let (validate, audit) = (server.validate, server.audit);
         let changed_tools = server.changed_tools;
         let (tasks, limits) = (server.events.tasks.clone(), server.limits.clone());
@@ -170,6 +180,9 @@ impl Found<'_> {
         Ok(Launch {
             target,
             timeout,
+            idempotent,
+            retry,
+            breaker,
             validate,
             audit,
             changed_tools,

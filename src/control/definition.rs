@@ -20,11 +20,12 @@ use crate::{
 const CREATE_MAX: Duration = Duration::from_secs(10);
 
 /// The definitions there are.
-const DEFINITIONS: [&str; 15] = [
+const DEFINITIONS: [&str; 16] = [
     include_str!("../../nats/streams/KV_WEFT_GRANTS.json"),
     include_str!("../../nats/streams/KV_WEFT_TOKENS.json"),
     include_str!("../../nats/streams/KV_WEFT_SERVERS.json"),
     include_str!("../../nats/streams/KV_WEFT_TOOLS.json"),
+    include_str!("../../nats/streams/KV_WEFT_ONCE.json"),
     include_str!("../../nats/streams/KV_WEFT_RESOURCES.json"),
     include_str!("../../nats/streams/WEFT_RESOURCE_PARTS.json"),
     include_str!("../../nats/streams/WEFT_TASKS.json"),

@@ -167,11 +167,13 @@ impl Lists {
                 "weft.v1.aud.{me}.*",
                 "weft.v1.hb.{me}.*",
                 "$KV.WEFT_TASK.{me}.*",
+                "$KV.WEFT_ONCE.{me}.*",
                 "weft.v1.dlq.WEFT_WORK.{me}",
                 "weft.v1.js.CONSUMER.MSG.NEXT.WEFT_WORK.{me}",
                 "weft.v1.js.CONSUMER.INFO.WEFT_WORK.{me}",
                 "$JS.ACK.WEFT_WORK.{me}.>",
                 "weft.v1.js.DIRECT.GET.KV_WEFT_TASK.$KV.WEFT_TASK.{me}.*",
+                "weft.v1.js.DIRECT.GET.KV_WEFT_ONCE.$KV.WEFT_ONCE.{me}.*",
                 "weft.v1.srv.>",
             ],
         );

@@ -128,12 +128,22 @@ pub mod case {
     /// `SERVER_OVERLOADED`: nobody listens on the call's subject. Told only inside a process: it
     /// becomes one of the two cases above before anybody hears it.
     pub const NO_RESPONDERS: &str = "NO_RESPONDERS";
+    /// `SERVER_OVERLOADED`: the server failed too often, and is left alone for a while.
+    pub const BREAKER_OPEN: &str = "BREAKER_OPEN";
     /// `SERVER_OVERLOADED`: no connection to the broker.
     pub const BROKER_UNAVAILABLE: &str = "BROKER_UNAVAILABLE";
     /// `INVALID_PARAMS`: nobody declared the domain of an event.
     pub const DOMAIN_UNKNOWN: &str = "DOMAIN_UNKNOWN";
     /// `SERVER_OVERLOADED`: what is decided has to be written down first, and can't be now.
     pub const AUDIT_UNAVAILABLE: &str = "AUDIT_UNAVAILABLE";
+    /// `SERVER_OVERLOADED`: what comes of an idempotency key can't be written down now.
+    pub const KEYS_UNAVAILABLE: &str = "KEYS_UNAVAILABLE";
+    /// `SERVER_OVERLOADED`: a call with the same idempotency key runs.
+    pub const KEY_IN_USE: &str = "KEY_IN_USE";
+    /// `INVALID_PARAMS`: the idempotency key belongs to a call with other arguments.
+    pub const KEY_MISUSED: &str = "KEY_MISUSED";
+    /// `TOOL_EXECUTION_ERROR`: the call with this idempotency key was begun by somebody who is gone.
+    pub const OUTCOME_UNKNOWN: &str = "OUTCOME_UNKNOWN";
     /// `SERVER_OVERLOADED`: the stream of an event has no room.
     pub const STREAM_FULL: &str = "STREAM_FULL";
     /// `SERVER_OVERLOADED`: no stream keeps the event now.

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
-use super::{catalogue::Catalogue, page, parameter::Parameter};
+use super::{catalogue::Catalogue, key, page, parameter::Parameter};
 use crate::{
     call::{Call, Context, Notify, Principal, Reply},
     error::{self, Error, Kind, case},
@@ -129,6 +129,7 @@ impl Door {
     ) -> Result<Reply, Error> {
         let mut context = Context::new(self.house.timeout);
         context.notify = notify;
+        context.key = key::of(&request)?;
         let call = Call::new(server, request, context);
         self.house.mesh.send_as(&self.guest, call).await
     }

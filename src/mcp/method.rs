@@ -62,6 +62,23 @@ impl Method {
         &self.0
     }
 
+    /// Whether it only asks: to ask twice does no harm, whatever the server.
+    #[must_use]
+    pub fn only_asks(&self) -> bool {
+        matches!(
+            self.as_str(),
+            "server/discover"
+                | "tools/list"
+                | "prompts/list"
+                | "prompts/get"
+                | "resources/list"
+                | "resources/templates/list"
+                | "resources/read"
+                | "completion/complete"
+                | "ping"
+        )
+    }
+
     /// The member of `params` that names what the call is about: it stands in the subject too.
     #[must_use]
     pub fn name_field(&self) -> Option<&'static str> {

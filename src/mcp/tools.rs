@@ -1,14 +1,15 @@
 //! The tools of a server: what its `tools/list` said, and a digest of each.
 
-use std::{borrow::Cow, collections::BTreeMap, fmt::Display};
+use std::{borrow::Cow, fmt::Display};
 
 use data_encoding::HEXLOWER;
 use serde_json::{Value, value::RawValue};
 use sha2::{Digest as _, Sha256};
 
 use super::{
+    canonical,
     hidden::{hidden, written},
-    members::{Members, quoted},
+    members::Members,
 };
 
 /// Tools beyond this many are not read: nobody could choose among them.
@@ -161,43 +162,7 @@ fn covered<'a>(members: &'a Members<'a>) -> impl Iterator<Item = (&'static str, 
 
 fn definition(members: &Members<'_>) -> String {
     let named = covered(members).map(|(name, raw)| (Cow::Borrowed(name), raw));
-    canonical_object(named, 0)
-}
-
-/// Deeper than this nothing is sorted any more: the text stands as it was spelt.
-const DEPTH_MAX: usize = 100;
-
-fn canonical(text: &str, depth: usize) -> Cow<'_, str> {
-    if depth == DEPTH_MAX {
-        return Cow::Borrowed(text);
-    }
-    match text.as_bytes().first() {
-        Some(b'{') => Members::read(text).map_or(Cow::Borrowed(text), |members| {
-            let members = members.0.into_iter().map(|(name, raw)| (name, raw.get()));
-            Cow::Owned(canonical_object(members, depth))
-        }),
-        Some(b'[') => {
-            serde_json::from_str::<Vec<&RawValue>>(text).map_or(Cow::Borrowed(text), |elements| {
-                let elements = elements.iter().map(|raw| canonical(raw.get(), depth + 1));
-                Cow::Owned(format!("[{}]", elements.collect::<Vec<_>>().join(",")))
-            })
-        }
-        // Respelt, so that an escape is no difference.
-        Some(b'"') => serde_json::from_str::<String>(text)
-            .map_or(Cow::Borrowed(text), |said| Cow::Owned(quoted(&said))),
-        _ => Cow::Borrowed(text),
-    }
-}
-
-fn canonical_object<'a>(
-    members: impl Iterator<Item = (Cow<'a, str>, &'a str)>,
-    depth: usize,
-) -> String {
-    let sorted: BTreeMap<Cow<'a, str>, &'a str> = members.collect();
-    let members = sorted
-        .into_iter()
-        .map(|(name, raw)| format!("{}:{}", quoted(&name), canonical(raw, depth + 1)));
-    format!("{{{}}}", members.collect::<Vec<_>>().join(","))
+    canonical::object(named)
 }
 
 #[cfg(test)]

@@ -91,7 +91,8 @@ impl Acting {
     /// As [`Mesh::tool`].
     pub fn tool(&self, server: &str, tool: &str, arguments: impl Serialize) -> Result<Ask, Error> {
         let ask = self.mesh.tool(server, tool, arguments)?;
-        Ok(ask.with(self.credential.clone()))
+        // Who called us makes his own call again; if we did as well, there would be too many.
+        Ok(ask.with(self.credential.clone()).once())
     }
 }
 

@@ -1,6 +1,6 @@
 //! A request that is about to be sent.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
@@ -9,7 +9,7 @@ use super::{Mesh, result::Answer};
 use crate::{
     call::{
         Call, Context, Notify,
-        context::{Correlation, Credential},
+        context::{self, Correlation, Credential},
         notify::Notifications,
     },
     error::{Error, Kind},
@@ -31,6 +31,8 @@ pub struct Ask {
     notify: Option<Notify>,
     /// In whose name, where it is not our own.
     credential: Option<Credential>,
+    key: Option<Arc<str>>,
+    repeats: bool,
 }
 
 impl Ask {
@@ -54,6 +56,8 @@ impl Ask {
             correlation: None,
             notify: None,
             credential: None,
+            key: None,
+            repeats: true,
         })
     }
 
@@ -102,6 +106,23 @@ impl Ask {
         self
     }
 
+    /// An idempotency key: 1 to 128 visible characters of ASCII but `;`. However often a call with
+    /// one key comes to a tool, it runs at most once; whoever asks again hears what came of it.
+    ///
+    /// # Errors
+    /// `INVALID_PARAMS` where the key is none.
+    pub fn with_key(mut self, key: &str) -> Result<Self, Error> {
+        self.key = Some(context::key(key)?);
+        Ok(self)
+    }
+
+    /// One attempt, whatever comes of it.
+    #[must_use]
+    pub fn once(mut self) -> Self {
+        self.repeats = false;
+        self
+    }
+
     /// With this call token.
     pub(super) fn with(mut self, credential: Credential) -> Self {
         self.credential = Some(credential);
@@ -126,6 +147,8 @@ impl Ask {
         }
         context.notify = self.notify;
         context.credential = self.credential;
+        context.key = self.key;
+        context.repeats = self.repeats;
         let mut call = Call::new(self.server, request, context);
         call.instance = self.instance;
         Ok((self.mesh, call))

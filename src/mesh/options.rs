@@ -7,6 +7,7 @@ use arc_swap::ArcSwapOption;
 use crate::{
     access::exchange::Held,
     bus::{Auth, Bounds, Tls},
+    policy::{breaker, retry},
 };
 
 /// Where the connect token comes from: a constant, or a file that somebody renews.
@@ -33,6 +34,10 @@ pub struct Options {
     pub timeout: Duration,
     /// How large a body may be.
     pub bounds: Bounds,
+    /// How often a call is made again, where that does no harm.
+    pub retry: retry::Options,
+    /// When a server that fails is left alone.
+    pub breaker: breaker::Rules,
 }
 
 impl Options {
@@ -70,6 +75,8 @@ impl Options {
             tls: Tls::default(),
             timeout: crate::name::header::TIMEOUT,
             bounds: Bounds::default(),
+            retry: retry::Options::default(),
+            breaker: breaker::Rules::default(),
         }
     }
 }

@@ -125,6 +125,7 @@ impl Session {
         let request = ask::request(&Method::TOOLS_CALL, params)?;
         let mut call = Call::new(ServerName::weft(), request, Context::new(EXCHANGE_MAX));
         call.context.credential = Some(self.credential());
+        call.context.repeats = false;
         let reply = self.stack.clone().call(call).await?;
         let issued: Issued = Answer::new(reply).tool()?.structured()?;
         keep(&issued.token);
@@ -154,6 +155,8 @@ pub(super) async fn exchange(
     let request = ask::request(&Method::TOOLS_CALL, params)?;
     let mut call = Call::new(ServerName::weft(), request, Context::new(EXCHANGE_MAX));
     call.context.caller = caller;
+    // Who waits for it decides: one who joins hears at once what is wrong, and a renewal comes again.
+    call.context.repeats = false;
     let reply = stack.call(call).await?;
     let exchanged: Exchanged = Answer::new(reply).tool()?.structured()?;
     Ok(State {

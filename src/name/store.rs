@@ -8,6 +8,8 @@ pub const GRANTS: &str = "WEFT_GRANTS";
 pub const SERVERS: &str = "WEFT_SERVERS";
 /// Which tools are approved.
 pub const APPROVALS: &str = "WEFT_TOOLS";
+/// Calls with an idempotency key, and what came of them.
+pub const ONCE: &str = "WEFT_ONCE";
 /// Shared resources, all but their contents.
 pub const RESOURCES: &str = "WEFT_RESOURCES";
 /// The contents of shared resources, in parts.

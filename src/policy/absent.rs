@@ -5,22 +5,14 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
-use serde::Deserialize;
 use tower::Service;
 
+use super::question::{Known, Question};
 use crate::{
-    call::{
-        self, Call, CallFuture, CallService, Reply,
-        context::{Correlation, Credential},
-    },
+    call::{Call, CallFuture, CallService, Reply},
     error::{Error, Kind, case},
-    mcp::Request,
-    name::{Identity, ServerName, id},
+    name::{ServerName, id},
 };
-
-/// How long the registry may take to say what it knows.
-const REGISTRY_MAX: Duration = Duration::from_secs(2);
 
 /// Tells a server that does not exist from one that is not there now.
 #[derive(Clone, Debug)]
@@ -45,9 +37,9 @@ impl<S: CallService> Service<Call> for Absent<S> {
     }
 
     fn call(&mut self, call: Call) -> CallFuture {
-        let mut registry = self.inner.clone();
+        let registry = self.inner.clone();
         let server = call.server.clone();
-        let asks = Asks::of(&call);
+        let question = Question::of(&call);
         let next = self.inner.call(call);
         Box::pin(async move {
             match next.await {
@@ -55,44 +47,12 @@ impl<S: CallService> Service<Call> for Absent<S> {
                     if server.as_str() == id::WEFT {
                         return Err(no_control_plane());
                     }
-                    let question = asks.question(&server);
-                    let answer = tokio::time::timeout(REGISTRY_MAX, registry.call(question));
-                    Err(explain(&server, answer.await.ok(), error))
+                    let answer = Box::pin(question.ask(registry, &server)).await;
+                    Err(explain(&server, answer, error))
                 }
                 outcome => outcome,
             }
         })
-    }
-}
-
-/// Who asks the registry: the same caller, as part of the same.
-struct Asks {
-    caller: Option<Identity>,
-    credential: Option<Credential>,
-    correlation: Correlation,
-}
-
-impl Asks {
-    fn of(call: &Call) -> Self {
-        Self {
-            caller: call.context.caller.clone(),
-            credential: call.context.credential.clone(),
-            correlation: call.context.correlation.clone(),
-        }
-    }
-
-    /// `server_get` of the control plane.
-    fn question(self, server: &ServerName) -> Call {
-        let body = serde_json::json!({
-            "jsonrpc": "2.0", "id": 1, "method": "tools/call",
-            "params": {"name": "server_get", "arguments": {"server": server}},
-        });
-        let request = Request::parse(Bytes::from(body.to_string())).expect("it is a request");
-        let mut context = call::Context::new(REGISTRY_MAX);
-        context.caller = self.caller;
-        context.credential = self.credential;
-        context.correlation = self.correlation;
-        Call::new(ServerName::weft(), request, context)
     }
 }
 
@@ -104,42 +64,22 @@ fn no_control_plane() -> Error {
     .case(case::SERVER_UNAVAILABLE)
 }
 
-fn explain(server: &ServerName, answer: Option<Result<Reply, Error>>, error: Error) -> Error {
-    #[derive(Deserialize)]
-    struct Answer {
-        result: Option<Outcome>,
-    }
-    #[derive(Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Outcome {
-        structured_content: Entry,
-    }
-    #[derive(Deserialize)]
-    struct Entry {
-        state: String,
-        reason: Option<String>,
-    }
-    let entry = match answer {
+fn explain(server: &ServerName, answer: Option<Result<Known, Error>>, error: Error) -> Error {
+    match answer {
         // The registry's own words: it may know a name that is near.
         // Made anew, because it is about this call and not about the question.
         Some(Err(told)) if told.is_case(case::SERVER_NOT_FOUND) => {
-            return Error::new(told.kind(), told.message()).case(case::SERVER_NOT_FOUND);
+            Error::new(told.kind(), told.message()).case(case::SERVER_NOT_FOUND)
         }
-        Some(Ok(reply)) => serde_json::from_slice::<Answer>(&reply.body).ok(),
-        _ => None,
-    };
-    let entry = entry.and_then(|answer| answer.result);
-    let Some(Outcome {
-        structured_content: entry,
-    }) = entry
-    else {
-        return error.case(case::SERVER_UNAVAILABLE);
-    };
-    let why = entry.reason.unwrap_or_else(|| entry.state.clone());
-    Error::new(
-        Kind::ServerOverloaded,
-        format!("`{server}` is {}: {why}", entry.state),
-    )
-    .case(case::SERVER_UNAVAILABLE)
-    .retry_after(Duration::from_secs(1))
+        Some(Ok(known)) => {
+            let why = known.reason.unwrap_or_else(|| known.state.clone());
+            Error::new(
+                Kind::ServerOverloaded,
+                format!("`{server}` is {}: {why}", known.state),
+            )
+            .case(case::SERVER_UNAVAILABLE)
+            .retry_after(Duration::from_secs(1))
+        }
+        _ => error.case(case::SERVER_UNAVAILABLE),
+    }
 }

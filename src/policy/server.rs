@@ -3,8 +3,10 @@
 use super::{
     audit::{Audit, Auditor},
     auth::{Auth, Open},
+    breaker::{Break, Breaker},
     limit::{Limit, Limiter},
     metrics::Metrics,
+    once::{Keys, Once},
     permit::{Needs, Permit, server_needs},
     quarantine::{Approved, Quarantine},
     tasks::{Recorder, TaskEvents},
@@ -39,6 +41,10 @@ pub struct Options {
     pub auditor: Option<Auditor>,
     /// Who takes down calls as tasks, where some are to be.
     pub tasks: Option<Recorder>,
+    /// Who runs calls with an idempotency key once, where somebody does.
+    pub keys: Option<Keys>,
+    /// What keeps calls from it while it fails.
+    pub breaker: Option<Breaker>,
 }
 
 impl Options {
@@ -55,6 +61,8 @@ impl Options {
             schemas: None,
             auditor: None,
             tasks: None,
+            keys: None,
+            breaker: None,
         }
     }
 }
@@ -78,12 +86,19 @@ impl std::fmt::Debug for Options {
 /// 8. **audit**: what goes on from here is written down; refusals are, by those that refuse.
 /// 9. **tasks**: what was refused never began, and what ran out of time failed. Only where calls are
 ///    to be told of; elsewhere it is not there.
-/// 10. **timeout**: the time is for the work, and what it drops is a call under way.
+/// 10. **once**: what the server comes to is written down, its running out of time too.
+/// 11. **breaker**: a call that ran out of time says something of the server.
+/// 12. **timeout**: the time is for the work, and what it drops is a call under way.
 pub fn stack<S: CallService>(upstream: S, mut options: Options) -> SharedService {
     let timeout = Timeout::new(upstream);
+    let work = match options.breaker.take() {
+        Some(breaker) => SharedService::new(Break::one(breaker, timeout)),
+        None => SharedService::new(timeout),
+    };
+    let work = Once::new(options.keys.take(), work);
     match options.tasks.take() {
-        Some(recorder) => over(TaskEvents::new(recorder, timeout), options),
-        None => over(timeout, options),
+        Some(recorder) => over(TaskEvents::new(recorder, work), options),
+        None => over(work, options),
     }
 }
 

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
+use super::calls::{Breaker, Calls};
 use crate::name::{Instance, ServerName};
 
 /// How often an instance says that it lives.
@@ -111,6 +112,12 @@ pub struct Heartbeat {
     /// The machine that it runs on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host: Option<String>,
+    /// What callers may take for granted.
+    #[serde(default, skip_serializing_if = "Calls::is_empty")]
+    pub calls: Calls,
+    /// The circuit breaker in front of it, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub breaker: Option<Breaker>,
 }
 
 impl Heartbeat {
@@ -239,6 +246,8 @@ pub(in crate::registry) mod tests {
             tools: Tools::new(vec![ToolDigest::new("echo", "{}")]),
             last_error: None,
             host: None,
+            calls: Calls::default(),
+            breaker: None,
         }
     }
 

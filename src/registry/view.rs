@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Heartbeat, State, ToolDigest, Transport};
+use super::{Breaker, Calls, Heartbeat, State, ToolDigest, Transport};
 use crate::name::{Instance, ServerName};
 
 /// An instance that was silent for this long is unhealthy.
@@ -146,6 +146,7 @@ impl Servers {
             tools: heard.beat.tools.count,
             tools_digest: heard.beat.tools.digest.clone(),
             server_info: heard.beat.server_info.clone(),
+            calls: heard.beat.calls.clone(),
             instances,
         })
     }
@@ -211,6 +212,8 @@ impl Heard {
             || self.beat.tools.digest != beat.tools.digest
             || self.beat.last_error != beat.last_error
             || self.beat.pid != beat.pid
+            || self.beat.calls != beat.calls
+            || self.beat.breaker != beat.breaker
     }
 
     fn entry(&self, now: u64) -> InstanceEntry {
@@ -233,6 +236,7 @@ impl Heard {
             revision: self.beat.revision.clone(),
             version: self.beat.version.clone(),
             host: self.beat.host.clone(),
+            breaker: self.beat.breaker.clone(),
         }
     }
 }
@@ -257,6 +261,9 @@ pub struct Entry {
     /// What the server calls itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub server_info: Option<Value>,
+    /// What callers may take for granted.
+    #[serde(default, skip_serializing_if = "Calls::is_empty")]
+    pub calls: Calls,
     /// Its instances.
     pub instances: Vec<InstanceEntry>,
 }
@@ -291,6 +298,9 @@ pub struct InstanceEntry {
     /// The machine that it runs on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host: Option<String>,
+    /// The circuit breaker in front of it, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub breaker: Option<Breaker>,
 }
 
 #[cfg(test)]

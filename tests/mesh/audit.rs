@@ -236,7 +236,7 @@ async fn what_can_not_be_written_is_not_done() {
         let arguments = json!({"seconds": 0.0, "mark": mark});
         let ask = place.operator.tool("strict", "slow", arguments);
         let ask = ask.expect("a call").correlated(id).expect("an id");
-        ask.send().await.map(drop)
+        ask.once().send().await.map(drop)
     };
     let before = place.room(None).await;
     // The first call waits for its record until that is given up.

@@ -38,9 +38,9 @@ async fn answers_again(by: &Mesh, server: &str, meanwhile: fn(&Error) -> bool) {
 }
 
 async fn echo(by: &Mesh, server: &str) -> Result<(), Error> {
-    let said = by
-        .call_tool(server, "echo", json!({"text": "hello"}))
-        .await?;
+    let ask = by.tool(server, "echo", json!({"text": "hello"}))?;
+    // What is said of one attempt.
+    let said = ask.once().send().await?.tool()?;
     assert_eq!(said.text(), "hello");
     Ok(())
 }

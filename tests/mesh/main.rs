@@ -35,6 +35,7 @@ mod server;
 mod stage;
 mod stdio;
 mod suite;
+mod survive;
 mod tls;
 mod up;
 mod upkeep;

@@ -309,3 +309,10 @@ pub(crate) fn told(error: &Error) -> String {
     let (kind, case) = (error.kind(), error.case_name());
     format!("{kind} {case} {:?}", error.has_started())
 }
+
+/// A token of somebody who may do so much.
+pub(crate) async fn issue(by: &Mesh, name: &str, permissions: &[&str]) -> String {
+    let wish = json!({"name": name, "permissions": permissions});
+    let issued: Value = by.control("token_issue", wish).await.expect("a token");
+    issued["token"].as_str().expect("a token").to_owned()
+}

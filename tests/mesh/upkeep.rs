@@ -14,7 +14,7 @@ use weftbus::{
     bus::Auth,
     control::{Accounts, Control, Secrets},
     error::{Kind, case},
-    registry::{Heartbeat, State, Tools, Transport},
+    registry::{Calls, Heartbeat, State, Tools, Transport},
     spawn::Tasks,
 };
 
@@ -43,6 +43,8 @@ pub(crate) fn beat(server: &str, state: State) -> Heartbeat {
         tools: Tools::default(),
         last_error: None,
         host: None,
+        calls: Calls::default(),
+        breaker: None,
     }
 }
 

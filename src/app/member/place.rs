@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 use tokio::sync::{broadcast, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::{GRACE, LISTS, Options, approval::Shown, resources, tell};
+use super::{GRACE, LISTS, Options, approval::Shown, aside::stands_aside, resources, tell};
 use crate::{
     adapter::{Changed, Status, Upstream},
     audit::Trail,
@@ -16,8 +16,16 @@ use crate::{
     error::Error,
     mesh::Mesh,
     name::{Instance, ServerName, subject},
-    policy::{self, audit::Auditor, limit::Limiter, tasks::Recorder},
-    registry::{Heartbeat, Transport, heartbeat},
+    once::Ledger,
+    policy::{
+        self,
+        audit::Auditor,
+        breaker::{self, Breaker},
+        limit::Limiter,
+        once::Keys,
+        tasks::Recorder,
+    },
+    registry::{Calls, Heartbeat, Transport, heartbeat},
     spawn::Tasks,
     telemetry::metric::{Side, Tools},
 };
@@ -50,6 +58,9 @@ pub(super) struct Place {
     stack: SharedService,
     recorder: Option<Recorder>,
     trail: Trail,
+    calls: Calls,
+    keys: Keys,
+    breaker: Breaker,
     tasks: Tasks,
 }
 
@@ -73,6 +84,16 @@ impl Place {
         let key = Some(mesh.event_key()?);
         let auditor = Auditor::new(trail.clone(), key, policy.needs, options.audit);
         policy.auditor = Some(auditor);
+        let breaker = Breaker::new(
+            options.server.clone(),
+            breaker::Options {
+                rules: options.breaker,
+                ..breaker::Options::new(options.timeout)
+            },
+        );
+        policy.breaker = Some(breaker.clone());
+        let keys = Keys::new(Ledger::new(mesh.link().clone()), tasks);
+        policy.keys = Some(keys.clone());
         let about = tell::about(options.server.clone(), shown.status(), tools);
         let told = micro::Options {
             server: options.server.clone(),
@@ -96,6 +117,9 @@ impl Place {
             stack: policy::server::stack(upstream.clone(), policy),
             recorder,
             trail,
+            calls: options.calls.clone(),
+            keys,
+            breaker,
             mesh,
             tasks: tasks.clone(),
         })
@@ -114,6 +138,7 @@ impl Place {
         // Places in the queue group from before that nobody took yet.
         let mut behind = VecDeque::new();
         let mut beat = tokio::time::interval(heartbeat::EVERY);
+        let mut breaker = self.breaker.told();
         let (mesh, server) = (self.mesh.clone(), self.server.clone());
         resources::tell(mesh, server, upstream.touches(), &self.tasks);
         loop {
@@ -122,8 +147,11 @@ impl Place {
                 // Leaving takes a while: nobody shall believe in it meanwhile.
                 self.beat(&now, None).await;
             }
-            served = self.door(served, now.is_up(), &mut behind).await;
-            let trouble = (now.is_up() && served.is_none()).then_some("it can't be served");
+            let told = breaker.borrow_and_update().clone();
+            let aside = stands_aside(&self.mesh, (&self.server, &self.instance), &told).await;
+            let open = now.is_up() && aside.is_none();
+            served = self.door(served, open, &mut behind).await;
+            let trouble = (open && served.is_none()).then_some("it can't be served");
             self.beat(&now, trouble).await;
             tokio::select! {
                 () = stop.cancelled() => break,
@@ -131,6 +159,8 @@ impl Place {
                     break;
                 },
                 change = changes.recv() => self.tell(change).await,
+                _ = breaker.changed() => {}
+                () = tokio::time::sleep(aside.unwrap_or(heartbeat::EVERY)) => {}
                 _ = beat.tick() => {}
             }
         }
@@ -146,6 +176,9 @@ impl Place {
             && !recorder.settle(GRACE).await
         {
             tracing::debug!(server = %self.server, "the server leaves before its calls are told");
+        }
+        if !self.keys.settle(GRACE).await {
+            tracing::warn!(server = %self.server, "the server leaves before all calls with a key have ended");
         }
         if !self.trail.end(GRACE).await {
             tracing::warn!(server = %self.server, "the server leaves before all that it decided is written down");
@@ -198,7 +231,11 @@ impl Place {
 
     fn heartbeat(&self, status: &Status, trouble: Option<&str>) -> Heartbeat {
         let who = (&self.server, &self.instance, self.transport);
-        tell::heartbeat_of(who, status, trouble)
+        let told = self.breaker.told().borrow().clone();
+        Heartbeat {
+            calls: self.calls.clone(),
+            ..tell::heartbeat_of(who, status, &told, trouble)
+        }
     }
 
     async fn say(&self, beat: Heartbeat) {

@@ -9,8 +9,10 @@ use crate::{
     adapter::{self, Status},
     bus::micro::{About, Endpoint},
     name::{Instance, ServerName},
-    policy::validate::Schemas,
-    registry::{Heartbeat, State, ToolDigest, Tools as BeatTools, Transport},
+    policy::{breaker, validate::Schemas},
+    registry::{
+        Breaker, BreakerState, Calls, Heartbeat, State, ToolDigest, Tools as BeatTools, Transport,
+    },
     telemetry::metric::Tools,
 };
 
@@ -62,8 +64,14 @@ pub(super) fn about(
 pub(super) fn heartbeat_of(
     (server, instance, transport): (&ServerName, &Instance, Transport),
     status: &Status,
+    told: &breaker::Told,
     trouble: Option<&str>,
 ) -> Heartbeat {
+    let broken = (told.state != BreakerState::Closed).then(|| {
+        let why = told.why.as_deref().unwrap_or_default();
+        format!("Circuit breaker is OPEN: {why}")
+    });
+    let trouble = trouble.map(str::to_owned).or(broken);
     let ms = |at: chrono::DateTime<chrono::Utc>| u64::try_from(at.timestamp_millis()).unwrap_or(0);
     let raw = |raw: Option<&RawValue>| raw.and_then(|raw| serde_json::from_str(raw.get()).ok());
     let peer = status.peer.as_deref();
@@ -93,10 +101,13 @@ pub(super) fn heartbeat_of(
                 .map(|tool| ToolDigest::new(&tool.name, tool.json.get()))
                 .collect(),
         ),
-        last_error: status
-            .last_error
-            .clone()
-            .or_else(|| trouble.map(str::to_owned)),
+        last_error: status.last_error.clone().or(trouble),
         host: None,
+        calls: Calls::default(),
+        breaker: Some(Breaker {
+            state: told.state,
+            until: told.until.map(ms),
+            opened: told.opened,
+        }),
     }
 }

@@ -4,8 +4,12 @@ use std::{sync::Arc, time::Duration};
 
 use async_nats::{HeaderMap, Message, Subject, message::OutboundMessage};
 use bytes::Bytes;
+use tokio::time::Instant;
 
-use super::{Outcome, Remote};
+use super::{
+    Outcome, Remote,
+    failure::{absent, broken, denied, mesh_error, not_taken, silent, wordless},
+};
 use crate::{
     bus::{
         fault,
@@ -15,17 +19,16 @@ use crate::{
         wire,
     },
     call::{Call, Reply, context::Credential},
-    error::{Error, Kind, Origin, Started, case},
-    mcp::Fault,
+    error::{Error, Kind, case},
     name::{
-        Identity, ServerName,
+        Identity,
         header::{Frame, Terms},
         subject,
     },
 };
 
 /// So long without a word after a call was accepted, and it is given up.
-const SILENCE_MAX: Duration = Duration::from_secs(45);
+pub(super) const SILENCE_MAX: Duration = Duration::from_secs(45);
 
 /// A call under way.
 pub(super) struct Exchange<'a> {
@@ -40,6 +43,10 @@ pub(super) struct Exchange<'a> {
     assembly: Option<Assembly>,
     /// How far the instance got with our parts.
     got: u32,
+    /// Whether an instance said that it has the call.
+    taken: bool,
+    /// Until when one has to; `None` where there is no hurry.
+    patient_until: Option<Instant>,
     /// Whether somebody may be at work for us who must be told when we leave.
     running: bool,
 }
@@ -77,6 +84,8 @@ impl<'a> Exchange<'a> {
             next: 1,
             assembly: None,
             got: 0,
+            taken: false,
+            patient_until: call.context.patience.map(|wait| Instant::now() + wait),
             running: false,
         })
     }
@@ -191,11 +200,13 @@ impl<'a> Exchange<'a> {
 
     /// What comes next; once an instance said that it is at work, not later than [`SILENCE_MAX`].
     async fn next(&self) -> Result<Heard, Error> {
-        if self.instance.is_none() {
-            return Ok(self.ticket.next().await);
-        }
-        let next = Box::pin(tokio::time::timeout(SILENCE_MAX, self.ticket.next()));
-        next.await.map_err(|_| silent(&self.call.server))
+        let (until, late): (_, fn(&Call) -> Error) = match (self.taken, self.patient_until) {
+            (true, _) => (Instant::now() + SILENCE_MAX, silent),
+            (false, Some(until)) => (until, not_taken),
+            (false, None) => return Ok(self.ticket.next().await),
+        };
+        let next = Box::pin(tokio::time::timeout_at(until, self.ticket.next()));
+        next.await.map_err(|_| late(self.call))
     }
 
     pub(super) async fn hear(&mut self) -> Result<Outcome, Error> {
@@ -229,6 +240,7 @@ impl<'a> Exchange<'a> {
 
     async fn frame(&mut self, frame: Frame, message: Message) -> Result<(), Error> {
         let terms = self.terms_of(&message)?;
+        self.taken = true;
         if self.instance.is_none() {
             self.instance.clone_from(&terms.instance);
         }
@@ -321,74 +333,4 @@ fn caller<'a>(remote: &'a Remote, call: &'a Call) -> &'a Identity {
         .caller
         .as_ref()
         .unwrap_or_else(|| remote.link().identity())
-}
-
-/// The error in a body, where the mesh or an adapter made it.
-fn mesh_error(body: &[u8]) -> Option<Error> {
-    #[derive(serde::Deserialize)]
-    struct Failed {
-        error: Fault,
-    }
-    let failed: Failed = serde_json::from_slice(body).ok()?;
-    Error::from_fault(&failed.error)
-}
-
-fn silent(server: &ServerName) -> Error {
-    Error::new(
-        Kind::Timeout,
-        format!(
-            "`{server}` accepted the call and said nothing for {} s",
-            SILENCE_MAX.as_secs()
-        ),
-    )
-    .started(Started::Maybe)
-}
-
-/// Parts that make no answer: it was made, but it did not arrive.
-fn broken(server: &ServerName, error: &PartError) -> Error {
-    match error {
-        PartError::Large { size, limit } => Error::new(
-            Kind::ToolExecutionError,
-            format!("the answer of `{server}` has {size} bytes; at most {limit} are taken"),
-        )
-        .case(case::RESULT_TOO_LARGE)
-        .with("limitBytes", *limit)
-        .started(Started::Yes),
-        _ => fault::garbled(server, error),
-    }
-}
-
-/// The error of a plain micro service, which stands in its headers alone.
-fn wordless(server: &ServerName, message: &Message) -> Error {
-    let header = |name| wire::header(message, name).unwrap_or_default();
-    let (code, text) = (
-        header(&wire::SERVICE_ERROR_CODE),
-        header(&wire::SERVICE_ERROR),
-    );
-    Error::new(
-        Kind::ToolExecutionError,
-        format!("`{server}` answered with error {code}: {text}"),
-    )
-    .origin(Origin::Server)
-    .started(Started::Yes)
-}
-
-fn absent(server: &ServerName) -> Error {
-    Error::new(
-        Kind::ServerOverloaded,
-        format!("no instance of `{server}` answers now"),
-    )
-    .case(case::NO_RESPONDERS)
-}
-
-fn denied(call: &Call, subject: &str) -> Error {
-    let what = call.error_context().operation;
-    Error::new(
-        Kind::AccessDenied,
-        format!(
-            "the broker does not let this caller do `{what}` on `{}`: no permission covers \
-             `{subject}`. `weft access check` shows what a token permits",
-            call.server
-        ),
-    )
 }

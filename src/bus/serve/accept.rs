@@ -193,6 +193,8 @@ impl Accepted {
                 credential: self.credential,
                 key: terms.key,
                 notify: None,
+                repeats: false,
+                patience: None,
             },
         })
     }

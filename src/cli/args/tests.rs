@@ -194,6 +194,7 @@ fn the_help_of_call() {
       weft call search-aggregator execute_parallel_search query="market trends in AI"
       providers:='["brave","tavily"]' maxResults:=20
       weft call task-orchestrator/parse_prd content=@prd.md --timeout 2m
+      weft call billing charge customer=c-7 cents:=1200 --key invoice-4711
       weft call time__convert_time --args '{"time": "12:00", "source_timezone": "UTC"}'
       cat arguments.json | weft call chart-generator generate_chart --args - -o json
 
@@ -210,6 +211,10 @@ fn the_help_of_call() {
           --timeout <TIME>             How long the call may take: 500ms, 30s, 5m [default: 30s]
           --corr <ID>                  What the call is part of: 1 to 64 of A-Z, a-z, 0-9, `_`, `-` and
                                        `.`
+          --key <KEY>                  Idempotency key: however often a call with it is made, it runs at
+                                       most once, and whoever asks again within a day hears what came of
+                                       it
+          --no-retry                   One attempt, whatever comes of it
           --traceparent <TRACEPARENT>  W3C trace context to go on with: 00-…-…-01
           --progress                   Show progress also where standard error is no terminal, a line
                                        each

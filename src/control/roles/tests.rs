@@ -39,9 +39,10 @@ fn the_tool_server_of_the_document() {
     let gh = of("gh", Role::Server, &["serve:tools/gh/*"]);
     let publish = set("weft.v1.rep.*.*.gh.*  weft.v1.ntf.gh.>  weft.v1.evt.gh.>  \
         weft.v1.aud.gh.*  weft.v1.trc.gh  weft.v1.hb.gh.*  weft.v1.req.gh.weft.>  \
-        $KV.WEFT_TASK.gh.*  weft.v1.dlq.WEFT_WORK.gh  \
+        $KV.WEFT_{TASK,ONCE}.gh.*  weft.v1.dlq.WEFT_WORK.gh  \
         weft.v1.js.CONSUMER.{MSG.NEXT,INFO}.WEFT_WORK.gh  $JS.ACK.WEFT_WORK.gh.>  \
-        weft.v1.js.DIRECT.GET.KV_WEFT_TASK.$KV.WEFT_TASK.gh.*  weft.v1.srv.>  \
+        weft.v1.js.DIRECT.GET.KV_WEFT_TASK.$KV.WEFT_TASK.gh.*  \
+        weft.v1.js.DIRECT.GET.KV_WEFT_ONCE.$KV.WEFT_ONCE.gh.*  weft.v1.srv.>  \
         weft.v1.prb.gh  $JS.FC.>");
     let subscribe = set("weft.v1.req.*.gh.> weft  weft.v1.ins.*.gh.>  \
         weft.v1.ctl.*.gh.cancel  weft.v1.rep.gh.>  weft.v1.inb.gh.>  weft.v1.dlv.gh.>  \
@@ -152,12 +153,12 @@ proptest! {
             prop_assert!(!tokens[..tokens.len() - 1].contains(&">"), "{}", line);
             match tokens[..] {
                 ["weft", "v1", "rep", ..] => prop_assert_eq!(tokens[5], "me", "{}", line),
-                ["weft", "v1", "js", ..] => prop_assert!(line.contains(".WEFT_WORK.me") || line.contains("$KV.WEFT_TASK.me."), "{}", line),
+                ["weft", "v1", "js", ..] => prop_assert!(line.contains(".WEFT_WORK.me") || line.contains("$KV.WEFT_TASK.me.") || line.contains("$KV.WEFT_ONCE.me."), "{}", line),
                 ["weft", "v1", "dlq", ..] => prop_assert_eq!(tokens[4], "me", "{}", line),
                 ["weft", "v1", "srv", ..] => {}
                 ["weft", "v1", "req" | "ins" | "ctl" | "wrk" | "evt" | "dlv" | "aud" | "trc" | "hb" | "ntf" | "prb", ..] =>
                     prop_assert_eq!(tokens[3], "me", "{}", line),
-                ["$KV", "WEFT_TASK", who, ..] => prop_assert_eq!(who, "me"),
+                ["$KV", "WEFT_TASK" | "WEFT_ONCE", who, ..] => prop_assert_eq!(who, "me"),
                 ["$JS", "FC", ..] => {}
                 ["$JS", "ACK", ..] => prop_assert_eq!(tokens[3], "me"),
                 _ => prop_assert_eq!(line.as_str(), "$SRV.>"),

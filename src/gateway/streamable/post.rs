@@ -25,6 +25,7 @@ use crate::{
         event::{self, Answering, Outcome},
         fault::Answer,
         headers::{self, SESSION, VERSION},
+        key,
         message::{self, Message},
         modern::{self, Listen, Stated},
         session::{self, Session},
@@ -74,6 +75,11 @@ impl Endpoint {
         let by_header = headers::say_modern(&sent.headers);
         match message {
             Message::Request(request) => {
+                let id = request.id().map(str::to_owned);
+                let request = key::with_header(request, &sent.headers).map_err(|error| {
+                    let era = if by_header { Era::Modern } else { Era::Legacy };
+                    Refusal::to(id.as_deref(), &error, era)
+                })?;
                 let stated = Stated::read(&request);
                 if by_header || stated.is_modern() {
                     return Ok(self.modern(sent, (request, stated), body).await);

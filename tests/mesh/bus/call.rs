@@ -155,7 +155,8 @@ async fn a_late_call_is_a_timeout_and_its_server_is_told() {
     let (service, seen, open) = gated();
     let _served = bench.serve(service).await;
     let remote = bench.remote("alice").await;
-    let stack = caller::stack(remote.clone(), Tools::new(Side::Client));
+    let tools = Tools::new(Side::Client);
+    let stack = caller::stack(remote.clone(), caller::Options::new(tools, SOON));
     let late = call_of("gh", body(""), Duration::from_millis(300));
     let error = stack.clone().oneshot(late).await.expect_err("late");
     assert_eq!(error.kind(), Kind::Timeout, "{error:?}");

@@ -130,7 +130,8 @@ async fn a_stopped_broker_blocks_nobody() {
     let bench = Bench::new();
     let _served = bench.serve_as(limits(1000), echo()).await;
     let remote = bench.remote("alice").await;
-    let stack = caller::stack(remote.clone(), Tools::new(Side::Client));
+    let tools = Tools::new(Side::Client);
+    let stack = caller::stack(remote.clone(), caller::Options::new(tools, SOON));
     passes(&remote).await;
     bench.broker.signal(Signal::STOP);
     let began = Instant::now();

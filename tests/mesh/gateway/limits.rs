@@ -82,8 +82,8 @@ async fn a_quota_is_used_up_and_a_call_at_a_time_is_one() {
     let (alice, bob) = (joined(&place, "alice").await, joined(&place, "bob").await);
     let slow = Slow::begin(&place.stage, &alice, "legacy", 2.0).await;
     let call = |by: &Mesh| {
-        let by = by.clone();
-        async move { by.call_tool("legacy", "echo", hello()).await }
+        let ask = by.tool("legacy", "echo", hello()).expect("a call");
+        async move { ask.once().send().await?.tool() }
     };
     let busy = call(&alice).await.expect_err("one at a time");
     assert_eq!(told(&busy), "SERVER_OVERLOADED SERVER_OVERLOADED No");
