@@ -166,6 +166,7 @@ impl Roster {
             validate: launch.validate == Validate::Adapter,
             limits: Limits {
                 calls: translate::count(limits.in_flight),
+                queue: translate::count(limits.queue),
                 bytes: translate::size(limits.waiting),
                 extent: limits.extent(),
             },

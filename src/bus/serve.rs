@@ -1,14 +1,18 @@
 //! Serving: calls of one server from the bus to a `Service<Call>`.
 //!
 //! One task per server owns the subscriptions and the calls under way. It never waits for a call:
-//! it takes messages, drives the answers, and ticks. What is over the limits is answered
+//! it takes messages, drives the answers, and ticks. What finds no place waits in a line in which
+//! callers have turns, and is told so; what is over the limits of that is answered
 //! `SERVER_OVERLOADED` at once, so nothing waits in a queue that nobody sees.
 
 mod accept;
+mod admission;
 mod answer;
 mod desk;
 mod doors;
 mod leave;
+mod line;
+mod queue;
 
 use std::{sync::Arc, time::Duration};
 
@@ -53,7 +57,9 @@ pub enum Reach {
 pub struct Limits {
     /// Calls under way.
     pub calls: usize,
-    /// Bytes of their requests.
+    /// Calls that wait for one of them to end: callers have turns.
+    pub queue: usize,
+    /// Bytes of the requests of those under way, and of those that wait.
     pub bytes: usize,
     /// How deep and how wide each of them may be.
     pub extent: Extent,
@@ -63,6 +69,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             calls: 256,
+            queue: 1024,
             bytes: 64 << 20,
             extent: Extent::default(),
         }

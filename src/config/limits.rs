@@ -18,6 +18,9 @@ pub struct Limits {
     pub result: Size,
     /// Calls that a server works on at once, 1 to 65536.
     pub in_flight: u32,
+    /// Calls that wait for a server, 0 to 65536. Callers have turns in the line; where it is full,
+    /// whoever has most in it loses his last one.
+    pub queue: u32,
     /// Bytes of calls that wait for a server, 64KiB to 1GiB.
     pub waiting: Size,
     /// How large the body of one request at the gateway may be.
@@ -42,6 +45,7 @@ impl Default for Limits {
             line: Size::mib(64),
             result: Size::mib(64),
             in_flight: 256,
+            queue: 1024,
             waiting: Size::mib(64),
             request_body: Size::mib(4),
             request_bodies: Size::mib(256),

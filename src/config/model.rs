@@ -206,6 +206,7 @@ const TIMEOUT: (Period, Period) = (Period::from_millis(10), Period::from_secs(24
 const SIZE: (Size, Size) = (Size::new(64 * 1024), Size::mib(1024));
 const SIZES: (Size, Size) = (Size::mib(1), Size::mib(64 * 1024));
 const IN_FLIGHT: (u32, u32) = (1, 65_536);
+const QUEUE: (u32, u32) = (0, 65_536);
 /// No deeper than our own reader of JSON goes.
 const DEPTH: (u32, u32) = (8, 120);
 const KEYS: (u32, u32) = (100, 10_000_000);
@@ -222,6 +223,7 @@ impl Config {
         bounds.hold(&["limits", "line"], self.limits.line, SIZE);
         bounds.hold(&["limits", "result"], self.limits.result, SIZE);
         bounds.hold(&["limits", "inFlight"], self.limits.in_flight, IN_FLIGHT);
+        bounds.hold(&["limits", "queue"], self.limits.queue, QUEUE);
         bounds.hold(&["limits", "waiting"], self.limits.waiting, SIZE);
         bounds.hold(&["limits", "requestBody"], self.limits.request_body, SIZE);
         bounds.hold(

@@ -9,4 +9,5 @@ mod link;
 mod outbox;
 mod part;
 mod plain;
+mod queue;
 mod token;

@@ -121,19 +121,15 @@ impl Accepted {
     /// The call, once its body is there. The request id is told beside an error, where it is
     /// known, so that the answer can carry it.
     pub(super) fn into_call(self, options: &ServeOptions) -> Result<Call, (Option<String>, Error)> {
-        let (id, caller, subject) = (self.id, self.caller.clone(), self.subject.clone());
-        self.checked(options).map_err(|(request, error)| {
-            // Before there is a call: what the subject says of it.
-            let operation = Operation::parse(&subject).map(|operation| operation.method.to_owned());
-            let error = error.located(options.server.as_str(), || error::Context {
-                server_name: options.server.to_string(),
-                operation: operation.unwrap_or_default(),
-                request_id: Correlation::Derived(id).to_string(),
-                user_id: Some(caller.to_string()),
-                ..error::Context::default()
-            });
-            (request, error)
-        })
+        let about = (self.id, self.caller.clone(), self.subject.clone());
+        let checked = self.checked(options);
+        checked.map_err(|(request, error)| (request, located(options, about, error)))
+    }
+
+    /// An error of a call that did not come so far.
+    pub(super) fn located(&self, options: &ServeOptions, error: Error) -> Error {
+        let about = (self.id, self.caller.clone(), self.subject.clone());
+        located(options, about, error)
     }
 
     fn checked(self, options: &ServeOptions) -> Result<Call, (Option<String>, Error)> {
@@ -198,6 +194,22 @@ impl Accepted {
             },
         })
     }
+}
+
+/// Before there is a call: what the subject says of it.
+fn located(
+    options: &ServeOptions,
+    (id, caller, subject): (CallId, Identity, Subject),
+    error: Error,
+) -> Error {
+    let operation = Operation::parse(&subject).map(|operation| operation.method.to_owned());
+    error.located(options.server.as_str(), || error::Context {
+        server_name: options.server.to_string(),
+        operation: operation.unwrap_or_default(),
+        request_id: Correlation::Derived(id).to_string(),
+        user_id: Some(caller.to_string()),
+        ..error::Context::default()
+    })
 }
 
 fn envelope_error(error: &EnvelopeError) -> Error {

@@ -19,13 +19,14 @@ use tokio::{sync::mpsc, time::Instant};
 
 use super::{
     Reach, ServeOptions, Side, TICK,
-    accept::{self, Accepted},
+    accept::Accepted,
     answer::{Answering, UnderWay, Upload},
+    queue::Queue,
 };
 use crate::{
     bus::{link::Line, parts, wire},
     call::SharedService,
-    error::{Error, Kind, Origin, Started, case},
+    error::{Error, Kind, Origin, Started},
     name::{
         CallId, Identity,
         header::{Frame, Terms},
@@ -36,24 +37,24 @@ use crate::{
 /// A call under way says that it lives after so long a silence.
 const KEEP_ALIVE_EVERY: Duration = Duration::from_secs(15);
 
-/// Refusals on their way out; what comes beyond them is dropped unanswered.
-const REFUSALS_MAX: usize = 1024;
-
 /// Calls that end, or are taken, before the desk looks at anything else.
 pub(super) const TURN_MAX: usize = 64;
 
 /// The calls under way. Owned by the serving task.
 pub(super) struct Desk {
-    options: Arc<ServeOptions>,
-    line: Arc<Line>,
+    pub(super) options: Arc<ServeOptions>,
+    pub(super) line: Arc<Line>,
     service: SharedService,
-    running: FuturesUnordered<Running>,
-    calls: HashMap<CallId, Entry>,
-    bytes: usize,
+    pub(super) running: FuturesUnordered<Running>,
+    pub(super) calls: HashMap<CallId, Entry>,
+    /// Of the requests of those.
+    pub(super) bytes: usize,
+    /// Those that wait for a place.
+    pub(super) queue: Queue,
 }
 
 /// What is known of one call under way.
-struct Entry {
+pub(super) struct Entry {
     caller: Identity,
     bytes: usize,
     abort: AbortHandle,
@@ -65,7 +66,7 @@ struct Entry {
 }
 
 /// A call, which says that it ended, or a refusal, which is none.
-struct Running {
+pub(super) struct Running {
     call: Option<CallId>,
     work: Abortable<BoxFuture<'static, ()>>,
 }
@@ -88,6 +89,7 @@ impl Desk {
             running: FuturesUnordered::new(),
             calls: HashMap::default(),
             bytes: 0,
+            queue: Queue::default(),
         }
     }
 
@@ -105,6 +107,7 @@ impl Desk {
                 ended += 1;
                 if let Some(entry) = call.and_then(|call| self.calls.remove(&call)) {
                     self.bytes -= entry.bytes;
+                    self.queue.one_ended();
                 }
             }
             if ended > 0 {
@@ -114,79 +117,26 @@ impl Desk {
             }
         })
         .await;
+        self.admit();
     }
 
-    /// Takes one message of the queue group.
-    pub(super) fn take(&mut self, message: Message) {
-        let Some(accepted) = accept::read(&self.options, message) else {
-            // Nobody may be told: the reply subject is not one that a caller may name.
-            tracing::debug!(server = %self.options.server, "a request without a proper reply subject is dropped");
-            return;
-        };
-        let size = accepted.size();
-        let Err(error) = self.room_for(&accepted, size) else {
-            return self.start(accepted, size);
-        };
-        if self.running.len() >= self.calls.len() + REFUSALS_MAX {
-            tracing::debug!(server = %self.options.server, "too many refusals wait; a call is dropped");
-            return;
-        }
-        let answering = self.answering(UnderWay::new(accepted.reply));
-        self.run(None, answering.refuse(None, error).boxed());
-    }
-
-    fn answering(&self, under_way: Arc<UnderWay>) -> Answering {
+    pub(super) fn answering(&self, under_way: Arc<UnderWay>) -> Answering {
         Answering::new(Arc::clone(&self.options), Arc::clone(&self.line), under_way)
     }
 
-    fn run(&mut self, call: Option<CallId>, work: BoxFuture<'static, ()>) -> AbortHandle {
+    pub(super) fn run(
+        &mut self,
+        call: Option<CallId>,
+        work: BoxFuture<'static, ()>,
+    ) -> AbortHandle {
         let (abort, registration) = AbortHandle::new_pair();
         let work = Abortable::new(work, registration);
         self.running.push(Running { call, work });
         abort
     }
 
-    fn room_for(&self, accepted: &Accepted, size: usize) -> Result<(), Error> {
-        let limits = self.options.limits;
-        let largest = match self.options.reach {
-            Reach::Imported if accepted.is_large() => self.line.client.max_payload(),
-            _ => self.options.bounds.body,
-        };
-        if size > largest {
-            return Err(Error::new(
-                Kind::InvalidRequest,
-                format!(
-                    "the request has {size} bytes; `{}` takes at most {largest}",
-                    self.options.server
-                ),
-            )
-            .case(case::REQUEST_TOO_LARGE)
-            .with("limitBytes", largest));
-        }
-        if self.calls.contains_key(&accepted.id) {
-            return Err(Error::new(
-                Kind::InvalidRequest,
-                "a call with this id is under way",
-            ));
-        }
-        if self.calls.len() >= limits.calls || self.bytes + size > limits.bytes {
-            return Err(Error::new(
-                Kind::ServerOverloaded,
-                format!(
-                    "`{}` has {} calls under way ({} bytes of them); it takes {} ({} bytes)",
-                    self.options.server,
-                    self.calls.len(),
-                    self.bytes,
-                    limits.calls,
-                    limits.bytes
-                ),
-            )
-            .retry_after(Duration::from_millis(250)));
-        }
-        Ok(())
-    }
-
-    fn start(&mut self, accepted: Accepted, size: usize) {
+    /// Begins a call; what ends at once needs no place.
+    pub(super) fn start(&mut self, accepted: Accepted, size: usize) {
         let (id, caller, began) = (accepted.id, accepted.caller.clone(), accepted.began);
         let is_large = accepted.is_large();
         let under_way = UnderWay::new(accepted.reply.clone());
@@ -239,12 +189,14 @@ impl Desk {
         if wire::header(message, &wire::STREAM).is_some() {
             return;
         }
-        if let (Some(caller), Some(call)) = (caller, call)
-            && let Some(entry) = self.calls.get(&call)
-            && entry.caller.as_str() == caller
-        {
+        let (Some(caller), Some(call)) = (caller, call) else {
+            return;
+        };
+        match self.calls.get(&call) {
             // Its future is dropped when it is driven next: that is what cancels it.
-            entry.abort.abort();
+            Some(entry) if entry.caller.as_str() == caller => entry.abort.abort(),
+            Some(_) => {}
+            None => self.queue.leave(call, caller),
         }
     }
 
@@ -281,12 +233,13 @@ impl Desk {
             .filter(|entry| entry.under_way.reply == *reply && entry.caller.as_str() == caller)
     }
 
-    /// Tells long calls' callers that they were accepted and live.
+    /// Tells long calls' callers that they were accepted and live, those included that wait.
     pub(super) fn tick(&mut self) {
+        let now = Instant::now();
+        self.expire(now);
         if self.options.reach == Reach::Imported {
             return;
         }
-        let now = Instant::now();
         let terms = Terms {
             instance: Some(self.options.instance.as_str().into()),
             ..Terms::default()
@@ -309,6 +262,15 @@ impl Desk {
                 entry.told = Some(now);
             }
         }
+        let (line, frame) = (&self.line, |frame| wire::frame_headers(frame, &terms));
+        self.queue.tell(now, |reply, what| {
+            line.send_now(OutboundMessage {
+                subject: reply.clone(),
+                reply: None,
+                headers: Some(frame(what)),
+                payload: bytes::Bytes::new(),
+            })
+        });
     }
 
     /// Drops all calls. Says where those that had no answer yet wait for one.
@@ -316,10 +278,10 @@ impl Desk {
         self.running.clear();
         self.bytes = 0;
         let calls = std::mem::take(&mut self.calls).into_values();
-        calls
+        let unanswered = calls
             .filter(|entry| !entry.under_way.ended.load(Ordering::Acquire))
-            .map(|entry| entry.under_way.reply.clone())
-            .collect()
+            .map(|entry| entry.under_way.reply.clone());
+        unanswered.chain(self.queue.clear()).collect()
     }
 
     /// Ends what is still under way, with an answer.
@@ -345,7 +307,7 @@ impl Desk {
 }
 
 /// What a caller is to be told now of a call that began then, and was last told of then.
-fn due(began: Instant, told: Option<Instant>, now: Instant) -> Option<Frame> {
+pub(super) fn due(began: Instant, told: Option<Instant>, now: Instant) -> Option<Frame> {
     match told {
         None => (now.duration_since(began) >= TICK).then_some(Frame::Ack),
         Some(told) => (now.duration_since(told) >= KEEP_ALIVE_EVERY).then_some(Frame::KeepAlive),

@@ -59,7 +59,7 @@ fn every_unknown_key_is_told_at_once() {
        |
     10 | limits: { infligth: 3, line: , empty: }
        |                                ^^^^^
-       = known here: line, result, inFlight, waiting, requestBody, requestBodies, depth, keys, perCaller, perTool
+       = known here: line, result, inFlight, queue, waiting, requestBody, requestBodies, depth, keys, perCaller, perTool
     ");
 }
 

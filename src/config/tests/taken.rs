@@ -271,7 +271,7 @@ fn what_is_shown_has_no_secret_and_its_origin() {
     servers: {"a":{"command":"x","args":["${KEY}"],"env":{"A":"***","B":{"env":"KEY"}},"validate":"server","enabled":true},"b":{"command":"y","env":{"K":"***"},"validate":"server","enabled":true}}
     nats: {"url":"nats://***@host"}
     policy: {"timeout":"90s"}
-    limits: {"line":"64MiB","result":"64MiB","inFlight":256,"waiting":"64MiB","requestBody":"4MiB","requestBodies":"256MiB","depth":64,"keys":100000}
+    limits: {"line":"64MiB","result":"64MiB","inFlight":256,"queue":1024,"waiting":"64MiB","requestBody":"4MiB","requestBodies":"256MiB","depth":64,"keys":100000}
     gateway: {"listen":"127.0.0.1:7420","insecure":false}
     events: {"domains":[],"types":{}}
     resources: {"quota":{"resources":1000,"bytes":"512MiB"}}

@@ -176,10 +176,12 @@ pub(super) fn options() -> ServeOptions {
     }
 }
 
+/// With so many places, and no line before them.
 pub(super) fn limits(calls: usize) -> ServeOptions {
     ServeOptions {
         limits: Limits {
             calls,
+            queue: 0,
             ..Limits::default()
         },
         ..options()

@@ -43,7 +43,7 @@ async fn under_way(remote: &Remote, seen: &Seen, count: usize) -> FuturesUnorder
 async fn the_call_over_the_limit_is_refused_at_once_and_costs_the_others_nothing() {
     let bench = Bench::new();
     let (service, seen, open) = gated();
-    let _served = bench.serve(service).await;
+    let _served = bench.serve_as(limits(256), service).await;
     let remote = bench.remote("alice").await;
     let calls = under_way(&remote, &seen, 256).await;
     let began = Instant::now();
@@ -68,6 +68,7 @@ async fn so_is_the_one_over_the_bytes() {
     let tight = ServeOptions {
         limits: Limits {
             calls: 256,
+            queue: 0,
             bytes: 3000,
             ..Limits::default()
         },

@@ -227,6 +227,7 @@ fn limits_are_the_programs() {
         ("headerBytes", header::BYTES_MAX as u64),
         ("bodyBytes", Bounds::default().body as u64),
         ("callsUnderWay", limits.calls as u64),
+        ("callsWaiting", limits.queue as u64),
         ("requestBytesUnderWay", limits.bytes as u64),
         ("requestDepth", limits.extent.depth as u64),
         ("requestKeys", limits.extent.keys as u64),

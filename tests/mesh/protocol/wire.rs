@@ -268,6 +268,7 @@ async fn a_request_with_another_reply_subject_is_dropped() {
 async fn what_is_over_the_limit_is_told_at_once() {
     let limits = Limits {
         calls: 2,
+        queue: 0,
         ..Limits::default()
     };
     let mut mesh = Mesh::start(limits).await;
