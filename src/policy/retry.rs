@@ -76,11 +76,14 @@ impl<S: CallService> Service<Call> for Retry<S> {
             return self.inner.call(call);
         }
         let kept = call.clone();
+        let mut retry = self.clone();
+        if call.context.key.is_some() {
+            return Box::pin(async move { retry.keyed(call).await });
+        }
         if is_harmless(&call, self.facts.known(&call.server).as_deref()) {
             call.context.patience = Some(TAKEN_WITHIN);
         }
         let first = self.inner.call(call);
-        let retry = self.clone();
         Box::pin(async move {
             let budget = retry.budget(&kept.server);
             budget.deposit();
@@ -100,6 +103,21 @@ impl<S: CallService> Retry<S> {
         match self.budgets.get(server) {
             Some(known) => known,
             None => self.budgets.get_with(server.clone(), made),
+        }
+    }
+
+    /// Makes a call with a key: it is worth asking first whether that makes it safe to repeat.
+    async fn keyed(&mut self, mut call: Call) -> Result<Reply, Error> {
+        let known = self.known(&call).await;
+        let budget = self.budget(&call.server);
+        budget.deposit();
+        let kept = call.clone();
+        if is_harmless(&call, Some(&known)) {
+            call.context.patience = Some(TAKEN_WITHIN);
+        }
+        match self.inner.call(call).await {
+            Ok(reply) if !reply.failed => Ok(reply),
+            failed => Box::pin(self.clone().again(kept, failed, &budget)).await,
         }
     }
 

@@ -17,7 +17,7 @@ mod disk;
 mod full;
 mod member;
 mod node;
-mod proxy;
+pub(crate) mod proxy;
 mod publisher;
 mod reader;
 mod record;

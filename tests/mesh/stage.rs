@@ -185,13 +185,7 @@ impl Process {
 
     /// All that runs below it, with the programs' names: children, theirs, and so on.
     pub(crate) fn descendants(&self) -> Vec<(u32, String)> {
-        let mut found = vec![(self.pid(), String::new())];
-        let mut next = 0;
-        while let Some((parent, _)) = found.get(next).cloned() {
-            found.extend(children(parent));
-            next += 1;
-        }
-        found.split_off(1)
+        descendants(self.pid())
     }
 
     /// Kills it, and it alone.
@@ -215,6 +209,17 @@ impl Drop for Process {
             self.kill();
         }
     }
+}
+
+/// All that runs below a process, with the programs' names.
+pub(crate) fn descendants(of: u32) -> Vec<(u32, String)> {
+    let mut found = vec![(of, String::new())];
+    let mut next = 0;
+    while let Some((parent, _)) = found.get(next).cloned() {
+        found.extend(children(parent));
+        next += 1;
+    }
+    found.split_off(1)
 }
 
 /// The processes whose parent is this one.

@@ -1,17 +1,20 @@
 //! Calls that survive: what becomes of them, and of their effects, when something fails on the way.
 
 mod breaker;
+mod keyed;
 mod once;
+mod stopped;
 
-use std::{fs, path::PathBuf, process::Stdio, time::Duration};
+use std::{collections::BTreeMap, fs, path::PathBuf, process::Stdio, time::Duration};
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use weftbus::{
     error::Error,
-    mesh::{Mesh, ToolResult},
+    mesh::{self, Mesh, ToolResult},
 };
 
-use crate::stage::{PATIENCE, Process, Stage, fixture, real};
+use crate::stage::{PATIENCE, Process, Stage, descendants, fixture, real};
 
 /// A mesh beside which replicas of `charges` run, each in an adapter of its own.
 struct Shop {
@@ -81,14 +84,49 @@ impl Shop {
         }
     }
 
+    /// Whoever works here, with other options than usual.
+    async fn caller(&self, change: impl FnOnce(&mut mesh::Options)) -> Mesh {
+        let context = self.stage.context().expect("a mesh runs here");
+        let file = context["tokenFile"].as_str().expect("a token file");
+        let token = fs::read_to_string(file).expect("a token");
+        let mut options = mesh::Options::new(format!("nats://{}", self.broker()), token);
+        change(&mut options);
+        Mesh::connect(options).await.expect("let in")
+    }
+
+    /// Where the broker listens.
+    fn broker(&self) -> String {
+        let context = self.stage.context().expect("a mesh runs here");
+        let url = context["natsUrl"].as_str().expect("a URL");
+        url.trim_start_matches("nats://").to_owned()
+    }
+
     fn effects(&self) -> PathBuf {
         self.stage.path().join("effects")
     }
 
     /// How often this call had its effect.
     fn effects_of(&self, id: &str) -> usize {
+        self.effects_by_call().get(id).copied().unwrap_or_default()
+    }
+
+    /// How often each call had its effect.
+    fn effects_by_call(&self) -> BTreeMap<String, usize> {
+        self.count(|(id, _)| id.to_owned())
+    }
+
+    /// How many effects each process of a server had.
+    fn charged_by(&self) -> BTreeMap<u32, usize> {
+        self.count(|(_, pid)| pid.parse().expect("a process id"))
+    }
+
+    fn count<K: Ord>(&self, by: impl Fn((&str, &str)) -> K) -> BTreeMap<K, usize> {
         let text = fs::read_to_string(self.effects()).unwrap_or_default();
-        text.lines().filter(|line| *line == id).count()
+        let mut counts = BTreeMap::new();
+        for line in text.lines().filter_map(|line| line.split_once(' ')) {
+            *counts.entry(by(line)).or_default() += 1;
+        }
+        counts
     }
 }
 
@@ -96,6 +134,17 @@ impl Replica {
     fn pid(&self) -> u32 {
         self.0.id().expect("it was not waited for")
     }
+
+    /// The processes below it.
+    fn servers(&self) -> Vec<u32> {
+        let all = descendants(self.pid());
+        all.into_iter().map(|(pid, _)| pid).collect()
+    }
+}
+
+fn signal(pid: u32, signal: Signal) {
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
+    kill_process(pid.expect("a process id"), signal).expect("it lives");
 }
 
 /// A call of `charge`, by this key, once.

@@ -17,7 +17,7 @@ use tokio::{
 use weftbus::spawn::{Failure, Tasks};
 
 /// Bytes that pass before the window at least: about as many as a client is told while it joins.
-pub(super) const PASS_MIN: usize = 3_000;
+pub(crate) const PASS_MIN: usize = 3_000;
 /// Bytes of the window.
 const WINDOW: Range<usize> = 200..4_000;
 /// A window that is not full by then ends all the same.
@@ -27,16 +27,16 @@ const ACKNOWLEDGEMENT: &[u8] = br#""stream":"WEFT_"#;
 
 /// What was done so far.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Counts {
-    pub(super) resets: u64,
-    pub(super) bytes: u64,
+pub(crate) struct Counts {
+    pub(crate) resets: u64,
+    pub(crate) bytes: u64,
     /// Acknowledgements among the bytes that were dropped.
-    pub(super) acknowledgements: u64,
+    pub(crate) acknowledgements: u64,
 }
 
 /// A way to the broker.
 #[derive(Debug)]
-pub(super) struct Proxy {
+pub(crate) struct Proxy {
     address: SocketAddr,
     counts: Arc<Mutex<Counts>>,
     tasks: Tasks,
@@ -45,7 +45,7 @@ pub(super) struct Proxy {
 impl Proxy {
     /// A way to this address, with so many bytes before each window. The same seed gives the same
     /// windows.
-    pub(super) async fn start(to: String, pass: Range<usize>, seed: u64) -> Self {
+    pub(crate) async fn start(to: String, pass: Range<usize>, seed: u64) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("it is bound");
         let (counts, tasks) = (Arc::default(), Tasks::new());
@@ -75,11 +75,11 @@ impl Proxy {
         }
     }
 
-    pub(super) fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("nats://{}", self.address)
     }
 
-    pub(super) fn counts(&self) -> Counts {
+    pub(crate) fn counts(&self) -> Counts {
         *self.counts.lock().expect("not poisoned")
     }
 }
