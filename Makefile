@@ -6,7 +6,7 @@ TOOLS := .tools
 NATS := $(TOOLS)/nats/bin/nats-server
 PREFIX ?= $(HOME)/.cargo
 
-.PHONY: up test check bench bench-verify replay canary fuzz ledger suite bench-gateway install tools tools-real clean-tools
+.PHONY: up test check bench bench-verify replay canary fuzz ledger once flood suite bench-gateway install tools tools-real clean-tools
 
 ## up: run the mesh with the example servers
 up: $(NATS)
@@ -55,6 +55,16 @@ ledger: $(NATS)
 	$(CARGO) test --test mesh --no-run
 	WEFT_LEDGER_EVENTS=100000 WEFT_LEDGER_KILLS=10 \
 		timeout 30m $(CARGO) test --test mesh ledger -- --nocapture --test-threads=1
+
+## once: 20,000 calls that must not run twice, half of them with a key; ten kills and ten stops of replicas, answers lost
+once: $(NATS) tools-real
+	$(CARGO) build --bins
+	WEFT_ONCE_FULL=1 timeout 30m $(CARGO) test --test mesh survive::keyed -- --nocapture
+
+## flood: 10,000 calls at once on 20 connections against a server that answers a hundred a second
+flood: $(NATS) tools-real
+	$(CARGO) build --bins
+	WEFT_FLOOD_FULL=1 timeout 10m $(CARGO) test --test mesh survive::flood -- --nocapture
 
 ## suite: the official conformance suite, directly and through Weft; keeps count of what passes
 suite: tools tools-real

@@ -38,7 +38,10 @@ use crate::{
     name::{Identity, Instance, ServerName, header},
     policy::{self, audit::Auditor},
     spawn::Tasks,
-    telemetry::metric::{Side, Tools},
+    telemetry::{
+        load::Load,
+        metric::{Side, Tools},
+    },
 };
 
 /// How much is measured.
@@ -147,6 +150,7 @@ impl Bench {
             limits: Limits::default(),
             bounds: Bounds::default(),
             timeout: header::TIMEOUT,
+            load: Load::default(),
         };
         let stack = policy::server::stack(echo, stack);
         let served = bus::serve(server.link(), options, stack, &tasks).await?;

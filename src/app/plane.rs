@@ -16,7 +16,10 @@ use crate::{
     policy,
     resource::Sharing,
     spawn::Tasks,
-    telemetry::metric::{Side, Tools},
+    telemetry::{
+        load::Load,
+        metric::{Side, Tools},
+    },
 };
 
 pub use crate::control::{ToolDefinition, tools};
@@ -83,6 +86,7 @@ impl Plane {
             limits: Limits::default(),
             bounds: Bounds::default(),
             timeout: header::TIMEOUT,
+            load: Load::default(),
         };
         let mut stack = policy::server::Options::new(control.trust(), Tools::new(Side::Server));
         stack.needs = control::needs;

@@ -17,6 +17,7 @@ use crate::{
     mcp::Method,
     name::{Instance, ServerName, subject, token},
     spawn::{Failure, Tasks},
+    telemetry::load::Load,
 };
 
 /// Endpoints that one INFO names at most; `metadata` says how many there are.
@@ -55,6 +56,8 @@ pub struct Options {
     pub server: ServerName,
     /// This instance of it.
     pub instance: Instance,
+    /// How much it has to do.
+    pub load: Load,
     /// Asked at each request.
     pub about: Arc<dyn Fn() -> About + Send + Sync>,
 }
@@ -139,6 +142,7 @@ fn words(options: &Options, started: &str, verb: &str) -> Value {
         "version": env!("CARGO_PKG_VERSION"),
         "metadata": {"weft.tools": about.tools.len().to_string()},
     });
+    let load = options.load.now();
     let endpoints = about.tools.iter().take(ENDPOINTS_MAX);
     match verb {
         "INFO" => {
@@ -147,6 +151,13 @@ fn words(options: &Options, started: &str, verb: &str) -> Value {
         }
         "STATS" => {
             words["started"] = started.into();
+            // Values of metadata are text.
+            let metadata = &mut words["metadata"];
+            metadata["weft.running"] = load.running.to_string().into();
+            metadata["weft.waiting"] = load.waiting.to_string().into();
+            metadata["weft.refused"] = load.refused.to_string().into();
+            let within = load.refused_within.as_micros().to_string();
+            metadata["weft.refused.p99.us"] = within.into();
             words["endpoints"] = endpoints.map(|tool| stats(options, tool)).collect();
         }
         _ => {}
@@ -213,6 +224,7 @@ mod tests {
         let options = Options {
             server: ServerName::new("many").expect("a name"),
             instance: Instance::random(),
+            load: Load::default(),
             about: Arc::new(move || about.clone()),
         };
         for verb in ["PING", "INFO", "STATS"] {

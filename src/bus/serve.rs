@@ -33,6 +33,7 @@ use crate::{
     mcp::Extent,
     name::{Instance, ServerName},
     spawn::{Failure, Tasks},
+    telemetry::load::Load,
 };
 use desk::Desk;
 use doors::{Doors, Side};
@@ -91,6 +92,8 @@ pub struct ServeOptions {
     pub bounds: Bounds,
     /// How long a call may take whose caller does not say.
     pub timeout: Duration,
+    /// Where it is told how much there is to do.
+    pub load: Load,
 }
 
 /// A server that is being served. Dropping it leaves at once; [`Served::drain`] ends in order.

@@ -212,6 +212,7 @@ async fn serve(url: &str, secrets: &Secrets, control: &Control, tasks: &Tasks) -
         limits: bus::Limits::default(),
         timeout: Duration::from_secs(30),
         bounds: bus::Bounds::default(),
+        load: weftbus::telemetry::load::Load::default(),
     };
     bus::serve(&link, options, service, tasks)
         .await

@@ -27,7 +27,10 @@ use crate::{
     },
     registry::{Calls, Heartbeat, Transport, heartbeat},
     spawn::Tasks,
-    telemetry::metric::{Side, Tools},
+    telemetry::{
+        load::Load,
+        metric::{Side, Tools},
+    },
 };
 
 /// So often a server may have gone away without anybody taking the places that it left open.
@@ -95,9 +98,11 @@ impl Place {
         let keys = Keys::new(Ledger::new(mesh.link().clone()), tasks);
         policy.keys = Some(keys.clone());
         let about = tell::about(options.server.clone(), shown.status(), tools);
+        let load = Load::default();
         let told = micro::Options {
             server: options.server.clone(),
             instance: instance.clone(),
+            load: load.clone(),
             about,
         };
         micro::answer(mesh.link(), told, tasks).await?;
@@ -111,6 +116,7 @@ impl Place {
                 limits: options.limits,
                 bounds: options.bounds,
                 timeout: options.timeout,
+                load,
             },
             instance,
             transport: options.upstream.transport(),

@@ -268,6 +268,7 @@ mod tests {
             limits: Limits::default(),
             bounds: Bounds::default(),
             timeout: header::TIMEOUT,
+            load: crate::telemetry::load::Load::default(),
         }
     }
 

@@ -70,14 +70,20 @@ impl Desk {
         while self.queue.calls() >= limits.queue || self.queue.bytes() + size > limits.bytes {
             let Some(gone) = self.queue.displace(&accepted.caller) else {
                 let error = self.full();
-                return self.refuse(accepted, error);
+                return self.shed(accepted, error);
             };
             let said = "the call lost its place in the line to a caller who has fewer calls in it";
             let error = Error::new(Kind::ServerOverloaded, said).retry_after(self.queue.moves_on());
-            self.refuse(gone, error);
+            self.shed(gone, error);
         }
         let until = accepted.began + accepted.time(&self.options);
         self.queue.join(Waiting::new(accepted, size, until));
+        self.tell_load();
+    }
+
+    /// Says how much there is to do.
+    fn tell_load(&self) {
+        self.options.load.set(self.calls.len(), self.queue.calls());
     }
 
     /// Begins those whose turn it is, while there are places.
@@ -90,6 +96,7 @@ impl Desk {
         {
             self.start(accepted, size);
         }
+        self.tell_load();
     }
 
     /// Ends the waiting of those whose time is over: they have not begun.
@@ -98,6 +105,13 @@ impl Desk {
             let said = "the time was over before it was the call's turn: it was not begun";
             self.refuse(late, Error::new(Kind::Timeout, said));
         }
+    }
+
+    /// Refuses a call for the load.
+    fn shed(&mut self, accepted: Accepted, error: Error) {
+        let began = accepted.began;
+        self.refuse(accepted, error);
+        self.options.load.refused(began.elapsed());
     }
 
     fn refuse(&mut self, accepted: Accepted, error: Error) {

@@ -173,6 +173,7 @@ pub(super) fn options() -> ServeOptions {
         limits: Limits::default(),
         bounds: Bounds::default(),
         timeout: weftbus::name::header::TIMEOUT,
+        load: weftbus::telemetry::load::Load::default(),
     }
 }
 

@@ -46,6 +46,7 @@ impl Agent {
             limits: Limits::default(),
             bounds: Bounds::default(),
             timeout: Duration::from_secs(20),
+            load: weftbus::telemetry::load::Load::default(),
         };
         let stack = server::stack(service, policy);
         let served = serve(mesh.link(), options, stack, &place.tasks).await;

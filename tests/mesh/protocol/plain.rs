@@ -131,6 +131,7 @@ impl Mesh {
             limits,
             bounds: Bounds::default(),
             timeout: TIMEOUT,
+            load: weftbus::telemetry::load::Load::default(),
         };
         let instance = options.instance.clone();
         let served = serve(&link, options, service(hand.clone()), &tasks)
