@@ -20,6 +20,7 @@ mod handshake;
 mod message;
 mod plain;
 mod progress;
+mod pulse;
 pub mod raise;
 pub mod status;
 pub mod stdio;
@@ -28,6 +29,7 @@ pub mod upstream;
 
 pub use self::{
     backoff::Backoff,
-    status::{Changed, Peer, State, Status, Touched},
+    pulse::Probing,
+    status::{Changed, Peer, Probe, State, Status, Touched},
     upstream::{Options, Upstream},
 };

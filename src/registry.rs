@@ -10,7 +10,7 @@ pub mod view;
 
 pub use self::{
     calls::{Breaker, BreakerState, Calls, Retry},
-    heartbeat::{Heartbeat, State, ToolDigest, Tools, Transport},
+    heartbeat::{Heartbeat, Probe, State, ToolDigest, Tools, Transport},
     life::{Life, News, Told, Turn},
     view::{Entry, InstanceEntry, Servers},
 };

@@ -1,13 +1,14 @@
 //! Where it is posted how a server fares: its status, its changes, what of it was thrown away.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
+use chrono::Utc;
 use tokio::sync::{broadcast, watch};
 
 use super::{
     follow::{Follow, TOOLS},
     message::Notification,
-    status::{Changed, Dropped, State, Status, Touched},
+    status::{Changed, Dropped, Probe, State, Status, Touched},
 };
 use crate::{mcp::tools::ToolList, name::ServerName};
 
@@ -59,6 +60,18 @@ impl Board {
         self.status.send_if_modified(|status| {
             *which(&mut status.dropped) += 1;
             false
+        });
+    }
+
+    /// It was asked whether it answers: nobody is woken for that as long as it does.
+    pub(super) fn probed(&self, took: Option<Duration>) {
+        self.status.send_if_modified(|status| {
+            let before = status.probe.replace(Probe {
+                at: Utc::now(),
+                took,
+            });
+            let answered = |probe: &Probe| probe.took.is_some();
+            before.as_ref().is_none_or(answered) != took.is_some()
         });
     }
 

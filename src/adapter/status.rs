@@ -1,6 +1,6 @@
 //! How a server fares, as its adapter knows it.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
 use serde_json::value::RawValue;
@@ -91,8 +91,19 @@ pub struct Status {
     pub restarts: u64,
     /// What went wrong last, and what to do about it.
     pub last_error: Option<String>,
+    /// When it was last asked whether it answers, and how that went.
+    pub probe: Option<Probe>,
     /// What was thrown away so far.
     pub dropped: Dropped,
+}
+
+/// Whether a server answered when it was asked for nothing but that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Probe {
+    /// When that was.
+    pub at: DateTime<Utc>,
+    /// How long it took; `None` where it has not answered, though calls run on it.
+    pub took: Option<Duration>,
 }
 
 /// What a server said that nobody could use, counted since the adapter began.
@@ -122,6 +133,7 @@ impl Status {
             pid: None,
             restarts: 0,
             last_error: None,
+            probe: None,
             dropped: Dropped::default(),
         }
     }

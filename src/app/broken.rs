@@ -27,6 +27,7 @@ pub(super) fn announce(link: &Link, server: ServerName, problem: String, tasks: 
         tools: Tools::default(),
         last_error: Some(problem),
         host: None,
+        probe: None,
         calls: Calls::default(),
         breaker: None,
     };

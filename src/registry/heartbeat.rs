@@ -112,12 +112,26 @@ pub struct Heartbeat {
     /// The machine that it runs on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host: Option<String>,
+    /// When it was last asked whether it answers, and how that went.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub probe: Option<Probe>,
     /// What callers may take for granted.
     #[serde(default, skip_serializing_if = "Calls::is_empty")]
     pub calls: Calls,
     /// The circuit breaker in front of it, where there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub breaker: Option<Breaker>,
+}
+
+/// Whether a server answered when it was asked for nothing but that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Probe {
+    /// When that was, milliseconds since 1970.
+    pub at: u64,
+    /// How long it took, microseconds; absent where it has not answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub took_us: Option<u64>,
 }
 
 impl Heartbeat {
@@ -246,6 +260,7 @@ pub(in crate::registry) mod tests {
             tools: Tools::new(vec![ToolDigest::new("echo", "{}")]),
             last_error: None,
             host: None,
+            probe: None,
             calls: Calls::default(),
             breaker: None,
         }

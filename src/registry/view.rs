@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Breaker, Calls, Heartbeat, State, ToolDigest, Transport};
+use super::{Breaker, Calls, Heartbeat, Probe, State, ToolDigest, Transport};
 use crate::name::{Instance, ServerName};
 
 /// An instance that was silent for this long is unhealthy.
@@ -236,6 +236,7 @@ impl Heard {
             revision: self.beat.revision.clone(),
             version: self.beat.version.clone(),
             host: self.beat.host.clone(),
+            probe: self.beat.probe,
             breaker: self.beat.breaker.clone(),
         }
     }
@@ -298,6 +299,9 @@ pub struct InstanceEntry {
     /// The machine that it runs on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host: Option<String>,
+    /// When it was last asked whether it answers, and how that went.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub probe: Option<Probe>,
     /// The circuit breaker in front of it, where there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub breaker: Option<Breaker>,

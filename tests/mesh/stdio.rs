@@ -5,6 +5,7 @@ mod ends;
 mod eras;
 mod lines;
 mod odd;
+mod pulse;
 
 use std::time::Duration;
 

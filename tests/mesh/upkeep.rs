@@ -43,6 +43,7 @@ pub(crate) fn beat(server: &str, state: State) -> Heartbeat {
         tools: Tools::default(),
         last_error: None,
         host: None,
+        probe: None,
         calls: Calls::default(),
         breaker: None,
     }

@@ -27,6 +27,7 @@ use crate::{
         follow::{Follow, Step},
         handshake::{refusal, request},
         message::{Answer, Message, Notification, read},
+        pulse::{Pulse, Silence},
         raise,
         status::Peer,
     },
@@ -44,6 +45,7 @@ pub(super) struct Desk {
     pending: Pending,
     follow: Follow,
     trouble: Trouble,
+    pulse: Pulse,
     unlogged: u64,
     ids: Arc<AtomicU64>,
     board: Board,
@@ -58,6 +60,7 @@ impl Desk {
             pending: Pending::default(),
             follow: Follow::default(),
             trouble: Trouble::new(owner.options.limits.bad_lines),
+            pulse: Pulse::new(owner.options.probing, Instant::now()),
             unlogged: 0,
             ids: Arc::clone(&owner.ids),
             board: Board {
@@ -90,12 +93,13 @@ impl Desk {
 
     /// When there is something to do next, without a message or a wish.
     pub(super) fn due(&self) -> Option<Instant> {
-        let due = [self.follow.due(), self.pending.due()];
+        let pulse = self.board.status.borrow().is_up().then(|| self.pulse.due());
+        let due = [self.follow.due(), self.pending.due(), pulse];
         due.into_iter().flatten().min()
     }
 
     /// Does what is due.
-    pub(super) fn tick(&mut self, writer: &mut Writer) {
+    pub(super) fn tick(&mut self, writer: &mut Writer) -> ControlFlow<Why> {
         let now = Instant::now();
         self.pending.flush(now);
         for changed in self.follow.tells_now(now) {
@@ -113,6 +117,29 @@ impl Desk {
             let id = self.ask("subscriptions/listen", &params, writer);
             self.follow.listening(id);
         }
+        self.probe(now, writer)
+    }
+
+    /// Asks the server whether it answers, where it is time, and sees whether it did.
+    fn probe(&mut self, now: Instant, writer: &mut Writer) -> ControlFlow<Why> {
+        if !self.board.status.borrow().is_up() {
+            return ControlFlow::Continue(());
+        }
+        match self.pulse.silence(now, self.pending.len() > 0) {
+            Some(Silence::Hangs) => return ControlFlow::Break(Why::Silent),
+            Some(Silence::Busy) => self.board.probed(None),
+            Some(Silence::Nothing) | None => {}
+        }
+        if self.pulse.asks_now(now) {
+            let method = match (self.pulse.is_small(), self.peer.era) {
+                (false, _) if self.peer.offers("tools") => "tools/list",
+                (_, Era::Modern) => "server/discover",
+                (_, Era::Legacy) => "ping",
+            };
+            let id = self.ask(method, "", writer);
+            self.pulse.asked(id, now);
+        }
+        ControlFlow::Continue(())
     }
 
     /// Takes a wish of a handle.
@@ -179,6 +206,11 @@ impl Desk {
 
     fn answer(&mut self, answer: Answer, writer: &mut Writer) {
         let id = answer.number();
+        let now = Instant::now();
+        if let Some(took) = id.and_then(|id| self.pulse.answered(id, now)) {
+            return self.board.probed(Some(took));
+        }
+        self.pulse.lived(now);
         if let Some(running) = id.and_then(|id| self.pending.take(id)) {
             let peer = Arc::clone(&self.peer);
             running.end(Ok(Answered { answer, peer }));

@@ -3,7 +3,10 @@
 use std::{collections::BTreeMap, ffi::OsString, fmt, path::PathBuf, time::Duration};
 
 pub use crate::adapter::backoff::Backoff;
-use crate::child::{Escalation, Inherit, Spec, Stream};
+use crate::{
+    adapter::pulse::Probing,
+    child::{Escalation, Inherit, Spec, Stream},
+};
 
 /// Everything about one stdio server.
 #[derive(Clone, Debug)]
@@ -16,6 +19,8 @@ pub struct Options {
     pub start_timeout: Duration,
     /// How long it may take to answer `server/discover` before it is taken for an older one.
     pub probe_timeout: Duration,
+    /// How often it is asked whether it answers.
+    pub probing: Probing,
     /// How it is ended.
     pub escalation: Escalation,
     /// When it is started again.
@@ -76,6 +81,7 @@ impl Options {
             launch,
             limits: Limits::default(),
             start_timeout: Duration::from_secs(30),
+            probing: Probing::default(),
             probe_timeout: Duration::from_secs(10),
             escalation: Escalation::default(),
             backoff: Backoff::default(),

@@ -52,6 +52,8 @@ pub(super) enum Why {
     Unread,
     /// It writes garbage.
     Noise,
+    /// It answers nothing, though nothing runs on it.
+    Silent,
 }
 
 enum Event {
@@ -138,9 +140,8 @@ impl Session {
                 ControlFlow::Continue(())
             }
             Event::Due => {
-                self.desk.tick(&mut self.link.writer);
                 self.desk.tell_unlogged(self.link.unlogged());
-                ControlFlow::Continue(())
+                self.desk.tick(&mut self.link.writer)
             }
             Event::End(why) => ControlFlow::Break(why),
         }
@@ -166,6 +167,11 @@ impl Session {
                 "the server wrote more than {} lines a minute to its standard output that are no \
                  MCP messages, and was ended: it must log to standard error",
                 self.options.limits.bad_lines
+            ),
+            (Why::Silent, _) => format!(
+                "the server took requests and answered none for {:?}, with no call on it, and was \
+                 ended",
+                2 * self.options.probing.within
             ),
             _ => "the server closed its standard output, and was ended".to_owned(),
         };

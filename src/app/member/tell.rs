@@ -12,6 +12,7 @@ use crate::{
     policy::{breaker, validate::Schemas},
     registry::{
         Breaker, BreakerState, Calls, Heartbeat, State, ToolDigest, Tools as BeatTools, Transport,
+        heartbeat,
     },
     telemetry::metric::Tools,
 };
@@ -71,7 +72,14 @@ pub(super) fn heartbeat_of(
         let why = told.why.as_deref().unwrap_or_default();
         format!("Circuit breaker is OPEN: {why}")
     });
-    let trouble = trouble.map(str::to_owned).or(broken);
+    let silent = status
+        .probe
+        .filter(|probe| probe.took.is_none())
+        .map(|probe| {
+            let at = probe.at.format("%H:%M:%S");
+            format!("busy: calls run on it, and it answers nothing beside them (asked at {at} UTC)")
+        });
+    let trouble = trouble.map(str::to_owned).or(broken).or(silent);
     let ms = |at: chrono::DateTime<chrono::Utc>| u64::try_from(at.timestamp_millis()).unwrap_or(0);
     let raw = |raw: Option<&RawValue>| raw.and_then(|raw| serde_json::from_str(raw.get()).ok());
     let peer = status.peer.as_deref();
@@ -103,6 +111,12 @@ pub(super) fn heartbeat_of(
         ),
         last_error: status.last_error.clone().or(trouble),
         host: None,
+        probe: status.probe.map(|probe| heartbeat::Probe {
+            at: ms(probe.at),
+            took_us: probe
+                .took
+                .map(|took| u64::try_from(took.as_micros()).unwrap_or(u64::MAX)),
+        }),
         calls: Calls::default(),
         breaker: Some(Breaker {
             state: told.state,
