@@ -7,7 +7,8 @@
 //! let principal = call.context.principal.as_deref();
 //! let principal = principal.ok_or_else(|| Error::new(Kind::InternalError, "nobody calls"))?;
 //! let acting = mesh.acting_for(principal).await?;
-//! let found = acting.call_tool("search-aggregator", "search", serde_json::json!({})).await?;
+//! let ask = acting.tool("search-aggregator", "search", serde_json::json!({}))?;
+//! let found = ask.within(&call.context).send().await?.tool()?;
 //! # drop(found);
 //! # Ok(())
 //! # }

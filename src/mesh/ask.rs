@@ -116,6 +116,15 @@ impl Ask {
         Ok(self)
     }
 
+    /// As a part of this call, which we serve: within what is left of its time, found by the same
+    /// correlation id, and made once, because whoever made that one makes it again.
+    #[must_use]
+    pub fn within(mut self, context: &Context) -> Self {
+        self.timeout = self.timeout.min(context.remaining());
+        self.correlation = Some(context.correlation.clone());
+        self.once()
+    }
+
     /// One attempt, whatever comes of it.
     #[must_use]
     pub fn once(mut self) -> Self {

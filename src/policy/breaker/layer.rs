@@ -13,7 +13,7 @@ use crate::{
     call::{Call, CallFuture, CallService, Reply},
     error::{Error, Kind, Started, case},
     mcp::{Fault, Response},
-    name::ServerName,
+    name::{ServerName, id},
 };
 
 /// Keeps calls from a server that fails.
@@ -48,10 +48,13 @@ impl<S> Break<S> {
         }
     }
 
-    fn breaker(&self, server: &ServerName) -> Breaker {
+    /// `None` for the control plane: it is what others recover by, and refuses at once what it
+    /// can't do.
+    fn breaker(&self, server: &ServerName) -> Option<Breaker> {
         match &self.breakers {
-            Which::One(breaker) => breaker.clone(),
-            Which::Each(breakers) => breakers.of(server),
+            Which::One(breaker) => Some(breaker.clone()),
+            Which::Each(_) if server.as_str() == id::WEFT => None,
+            Which::Each(breakers) => Some(breakers.of(server)),
         }
     }
 }
@@ -66,7 +69,9 @@ impl<S: CallService> Service<Call> for Break<S> {
     }
 
     fn call(&mut self, call: Call) -> CallFuture {
-        let breaker = self.breaker(&call.server);
+        let Some(breaker) = self.breaker(&call.server) else {
+            return self.inner.call(call);
+        };
         let passage = match breaker.enter() {
             Ok(passage) => passage,
             Err(refused) => return Box::pin(std::future::ready(Err(refused))),

@@ -278,6 +278,13 @@ async fn a_caller_has_one_for_each_server() {
     let failing = answer(|_: Call| async { Err(lost()) });
     let service = Break::each(breakers.clone(), failing);
     calls(&service, 5).await;
+    // The control plane has none: others recover by it.
+    for _ in 0..6 {
+        let mut call = a_call();
+        call.server = ServerName::weft();
+        let error = service.clone().oneshot(call).await.expect_err("it fails");
+        assert_eq!(error.kind(), Kind::InternalError);
+    }
     let [gh, jira] = ["gh", "jira"].map(|name| ServerName::new(name).expect("a name"));
     assert_eq!(state(&breakers.of(&gh)), BreakerState::Open);
     assert_eq!(state(&breakers.of(&jira)), BreakerState::Closed);

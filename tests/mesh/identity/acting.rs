@@ -68,10 +68,15 @@ async fn act(mesh: &Mesh, call: &Call) -> String {
         .expect("an array");
     let acted = async {
         let acting = mesh.acting_for(principal).await?;
+        if via.is_empty() && params["arguments"]["says"] == "time" {
+            let left = call.context.remaining().as_millis();
+            return Ok(format!("{left} {}", call.context.correlation));
+        }
         if via.is_empty() {
             let tool = params["arguments"]["tool"].as_str().unwrap_or("echo");
             let server = params["arguments"]["server"].as_str().unwrap_or("plain");
-            let result = acting.call_tool(server, tool, hello()).await?;
+            let ask = acting.tool(server, tool, hello())?.within(&call.context);
+            let result = ask.send().await?.tool()?;
             return Ok(if result.is_error() {
                 "isError"
             } else {
@@ -81,8 +86,9 @@ async fn act(mesh: &Mesh, call: &Call) -> String {
         }
         let next = via.remove(0);
         let next = next.as_str().expect("a name");
-        let said = acting.call_tool(next, "ask", json!({"via": via})).await?;
-        Ok::<_, Error>(said.text())
+        let arguments = json!({"via": via, "says": params["arguments"]["says"]});
+        let ask = acting.tool(next, "ask", arguments)?.within(&call.context);
+        Ok::<_, Error>(ask.send().await?.tool()?.text())
     };
     acted.await.unwrap_or_else(|error| told(&error))
 }
@@ -162,6 +168,35 @@ async fn who_acts_for_another_can_do_no_more_than_both_may() {
         assert_eq!(asks(alice, "both", arguments).await, said, "{tool}");
     }
     for mesh in meshes.into_iter().chain([operator, both.mesh, less.mesh]) {
+        mesh.close().await;
+    }
+    place.close().await;
+}
+
+/// One budget of time for the whole, and one id to find it by.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_called_on_the_way_has_what_is_left_of_the_time() {
+    let place = Place::open().await;
+    let may = ["call:tools/second/*", "call:tools/first/*"];
+    let first = Agent::serve(&place, "first", &may).await;
+    let second = Agent::serve(&place, "second", &may).await;
+    let alice = place.issue("alice", &may).await;
+    let alice = place.stage.join(&alice.token).await.expect("let in");
+    for seconds in [5, 15] {
+        let arguments = json!({"via": ["second"], "says": "time"});
+        let ask = alice.tool("first", "ask", arguments).expect("a call");
+        let ask = ask
+            .timeout(Duration::from_secs(seconds))
+            .correlated("one-id");
+        let said = ask.expect("an id").send().await.expect("an answer");
+        let said = said.tool().expect("a result").text();
+        let (left, correlation) = said.split_once(' ').expect("two words");
+        assert_eq!(correlation, "one-id");
+        let left = Duration::from_millis(left.parse().expect("a number"));
+        let whole = Duration::from_secs(seconds);
+        assert!(left < whole && left > whole / 2, "{left:?} of {whole:?}");
+    }
+    for mesh in [alice, first.mesh, second.mesh] {
         mesh.close().await;
     }
     place.close().await;
