@@ -96,6 +96,14 @@ impl Upstream {
             Self::Http(server) => server.stop().await,
         }
     }
+
+    /// Begins a call; its future has a handle of its own.
+    pub(super) fn begin(&self, call: Call) -> CallFuture {
+        match self {
+            Self::Stdio(server) => server.begin(call),
+            Self::Http(server) => server.begin(call),
+        }
+    }
 }
 
 impl Service<Call> for Upstream {
@@ -108,9 +116,6 @@ impl Service<Call> for Upstream {
     }
 
     fn call(&mut self, call: Call) -> CallFuture {
-        match self {
-            Self::Stdio(server) => server.call(call),
-            Self::Http(server) => server.call(call),
-        }
+        self.begin(call)
     }
 }
