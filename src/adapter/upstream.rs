@@ -1,11 +1,15 @@
 //! One server, whatever its transport: what the rest of the product sees of an adapter.
 
-use std::task::{Context, Poll};
+use std::{
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use tokio::sync::{broadcast, watch};
 use tower::Service;
 
 use super::{
+    backoff::Backoff,
     status::{Changed, Status, Touched},
     stdio, streamable,
 };
@@ -43,6 +47,22 @@ impl Options {
         match self {
             Self::Stdio(_) => Transport::Stdio,
             Self::Http(_) => Transport::Http,
+        }
+    }
+
+    /// When a server that failed is started again.
+    pub(super) const fn backoff(&self) -> Backoff {
+        match self {
+            Self::Stdio(options) => options.backoff,
+            Self::Http(options) => options.backoff,
+        }
+    }
+
+    /// How long [`Upstream::stop`] takes at most.
+    pub(super) fn stop_within(&self) -> Duration {
+        match self {
+            Self::Stdio(options) => options.stop_within(),
+            Self::Http(options) => options.timeouts.drain + options.stop_within(),
         }
     }
 }
