@@ -12,6 +12,7 @@ use super::{
     up::Row,
 };
 use crate::{
+    adapter::pool,
     bus::{Bounds, Limits},
     child::Watchdog,
     config::{self, ChangedTools, Loaded, Validate},
@@ -162,6 +163,7 @@ impl Roster {
         let options = member::Options {
             server,
             upstream: translate::upstream(&launch.target, limits),
+            pool: pool::Options::one(),
             mesh: self.seat.options(token),
             validate: launch.validate == Validate::Adapter,
             limits: Limits {
