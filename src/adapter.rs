@@ -8,6 +8,8 @@
 //! Reply <─ raise: the answer as 2026-07-28
 //! ```
 //!
+//! A [`Pool`] is one or several of these behind one handle, and has the same outside.
+//!
 //! The mesh speaks MCP 2026-07-28. What an older server lacks of it is added in [`raise`], by
 //! splicing, so that all that the server did write survives to the byte. What a server is and
 //! how it fares is told by a `watch` of [`Status`]; who announces it elsewhere reads that.
@@ -19,6 +21,7 @@ mod follow;
 mod handshake;
 mod message;
 mod plain;
+pub mod pool;
 mod progress;
 mod pulse;
 pub mod raise;
@@ -29,6 +32,7 @@ pub mod upstream;
 
 pub use self::{
     backoff::Backoff,
+    pool::Pool,
     pulse::Probing,
     status::{Changed, Peer, Probe, State, Status, Touched},
     upstream::{Options, Upstream},

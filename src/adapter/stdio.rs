@@ -49,8 +49,6 @@ use crate::{
 
 /// Changes that wait for a slow reader; older ones are lost to it, and it is told so.
 const CHANGES: usize = 16;
-/// Beyond the steps of the escalation, for what has to be said and joined around them.
-const STOP_SLACK: Duration = Duration::from_secs(2);
 
 /// A handle to a stdio server. Clones are handles to the same one; with the last the server ends.
 #[derive(Clone, Debug)]
@@ -80,7 +78,7 @@ impl Upstream {
         // The child belongs to `tasks`, its owner to a group inside: so that stopping the owner
         // alone leaves it the child to be ended in its own steps.
         let own = tasks.group();
-        let stop_within = options.escalation.close + options.escalation.term + STOP_SLACK;
+        let stop_within = options.stop_within();
         let owner = Owner {
             server: server.clone(),
             options,
@@ -126,6 +124,15 @@ impl Upstream {
     /// Returns when nobody of its group is left; says whether that could be had in time.
     pub async fn stop(&self) -> bool {
         self.own.stop(self.stop_within).await
+    }
+
+    /// Begins a call; its future has a handle of its own.
+    pub(super) fn begin(&self, call: Call) -> CallFuture {
+        let own = self.clone();
+        Box::pin(async move {
+            let outcome = own.carry(&call).await;
+            outcome.map_err(|error| error.located(own.server.as_str(), || call.error_context()))
+        })
     }
 
     async fn carry(&self, call: &Call) -> Result<Reply, Error> {
@@ -223,10 +230,6 @@ impl Service<Call> for Upstream {
     }
 
     fn call(&mut self, call: Call) -> CallFuture {
-        let own = self.clone();
-        Box::pin(async move {
-            let outcome = own.carry(&call).await;
-            outcome.map_err(|error| error.located(own.server.as_str(), || call.error_context()))
-        })
+        self.begin(call)
     }
 }

@@ -56,8 +56,6 @@ use crate::{
 
 /// Changes that wait for a slow reader; older ones are lost to it, and it is told so.
 const CHANGES: usize = 16;
-/// Beyond the single steps of an end, for what has to be said and joined around them.
-const STOP_SLACK: Duration = Duration::from_secs(2);
 
 /// A handle to a server at a URL. Clones are handles to the same one; with the last its session
 /// is ended.
@@ -99,7 +97,7 @@ impl Upstream {
             changed,
             touched,
         };
-        let timeouts = options.timeouts;
+        let (drain, stop_within) = (options.timeouts.drain, options.stop_within());
         let own = tasks.group();
         let owner = Owner {
             options,
@@ -122,8 +120,8 @@ impl Upstream {
             room: Arc::new(Semaphore::new(in_flight)),
             over: CancellationToken::new(),
             own,
-            drain: timeouts.drain,
-            stop_within: 2 * timeouts.say + STOP_SLACK,
+            drain,
+            stop_within,
         }
     }
 
@@ -156,6 +154,16 @@ impl Upstream {
         self.room.close();
         self.over.cancel();
         self.own.stop(self.stop_within).await && drained
+    }
+
+    /// Begins a call; its future has a handle of its own.
+    pub(super) fn begin(&self, call: Call) -> CallFuture {
+        let own = self.clone();
+        Box::pin(async move {
+            let outcome = own.carry(&call).await;
+            outcome
+                .map_err(|error| error.located(own.board.server.as_str(), || call.error_context()))
+        })
     }
 
     async fn carry(&self, call: &Call) -> Result<Reply, Error> {
@@ -251,11 +259,6 @@ impl Service<Call> for Upstream {
     }
 
     fn call(&mut self, call: Call) -> CallFuture {
-        let own = self.clone();
-        Box::pin(async move {
-            let outcome = own.carry(&call).await;
-            outcome
-                .map_err(|error| error.located(own.board.server.as_str(), || call.error_context()))
-        })
+        self.begin(call)
     }
 }

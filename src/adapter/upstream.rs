@@ -1,11 +1,15 @@
 //! One server, whatever its transport: what the rest of the product sees of an adapter.
 
-use std::task::{Context, Poll};
+use std::{
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use tokio::sync::{broadcast, watch};
 use tower::Service;
 
 use super::{
+    backoff::Backoff,
     status::{Changed, Status, Touched},
     stdio, streamable,
 };
@@ -43,6 +47,22 @@ impl Options {
         match self {
             Self::Stdio(_) => Transport::Stdio,
             Self::Http(_) => Transport::Http,
+        }
+    }
+
+    /// When a server that failed is started again.
+    pub(super) const fn backoff(&self) -> Backoff {
+        match self {
+            Self::Stdio(options) => options.backoff,
+            Self::Http(options) => options.backoff,
+        }
+    }
+
+    /// How long [`Upstream::stop`] takes at most.
+    pub(super) fn stop_within(&self) -> Duration {
+        match self {
+            Self::Stdio(options) => options.stop_within(),
+            Self::Http(options) => options.timeouts.drain + options.stop_within(),
         }
     }
 }
@@ -96,6 +116,14 @@ impl Upstream {
             Self::Http(server) => server.stop().await,
         }
     }
+
+    /// Begins a call; its future has a handle of its own.
+    pub(super) fn begin(&self, call: Call) -> CallFuture {
+        match self {
+            Self::Stdio(server) => server.begin(call),
+            Self::Http(server) => server.begin(call),
+        }
+    }
 }
 
 impl Service<Call> for Upstream {
@@ -108,9 +136,6 @@ impl Service<Call> for Upstream {
     }
 
     fn call(&mut self, call: Call) -> CallFuture {
-        match self {
-            Self::Stdio(server) => server.call(call),
-            Self::Http(server) => server.call(call),
-        }
+        self.begin(call)
     }
 }

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::{approval::Shown, place::Place};
 use crate::{
-    adapter::{self, Status, Upstream},
+    adapter::{self, Pool, Status, pool},
     bus::{Bounds, Limits},
     call::permission::Pattern,
     child::Watchdog,
@@ -49,6 +49,8 @@ pub struct Options {
     pub server: ServerName,
     /// How it is reached.
     pub upstream: adapter::Options,
+    /// How many processes, or sessions, of it there are.
+    pub pool: pool::Options,
     /// How it joins; the token is one for `serve:tools/{server}/*`.
     pub mesh: mesh::Options,
     /// Whether arguments are checked here as well.
@@ -78,7 +80,7 @@ pub struct Options {
 pub struct Member {
     /// Its name.
     pub server: ServerName,
-    upstream: Upstream,
+    upstream: Pool,
     shown: Shown,
     joined: watch::Receiver<Joined>,
     limiter: Limiter,
@@ -103,7 +105,8 @@ impl Member {
     pub fn start(options: Options, watchdog: &Watchdog, tasks: &Tasks) -> Self {
         let own = tasks.group();
         let server = options.server.clone();
-        let upstream = Upstream::start(server.clone(), options.upstream.clone(), watchdog, tasks);
+        let reached = options.upstream.clone();
+        let upstream = Pool::start(server.clone(), reached, options.pool, watchdog, tasks);
         let (told, joined) = watch::channel(Joined::No(None));
         let shown = Shown::start(server.clone(), options.quarantine, &upstream, &own);
         let (joining, group) = ((upstream.clone(), shown.clone()), own.clone());
@@ -202,7 +205,7 @@ impl Member {
 /// Gets a place on the bus, again and again until it has one.
 async fn join(
     (options, limiter): (&Options, Limiter),
-    (upstream, shown): &(Upstream, Shown),
+    (upstream, shown): &(Pool, Shown),
     told: watch::Sender<Joined>,
     tasks: &Tasks,
 ) -> Place {

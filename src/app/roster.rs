@@ -162,10 +162,11 @@ impl Roster {
         let options = member::Options {
             server,
             upstream: translate::upstream(&launch.target, limits),
+            pool: translate::pool(launch.pool),
             mesh: self.seat.options(token),
             validate: launch.validate == Validate::Adapter,
             limits: Limits {
-                calls: translate::count(limits.in_flight),
+                calls: translate::at_once(launch.pool, limits),
                 queue: translate::count(limits.queue),
                 bytes: translate::size(limits.waiting),
                 extent: limits.extent(),

@@ -17,6 +17,7 @@ pub use crate::adapter::{
     streamable::{Endpoint, Headers, Options as Remote},
 };
 use crate::{
+    adapter::pool,
     bus::{Bounds, Limits},
     child::Watchdog,
     config, mesh,
@@ -82,6 +83,7 @@ impl Sidecar {
         let member = member::Options {
             server: options.server,
             upstream: options.target,
+            pool: pool::Options::one(),
             mesh,
             validate: options.validate,
             limits: Limits::default(),

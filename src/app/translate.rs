@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::{
-    adapter::{self, stdio, streamable},
+    adapter::{self, pool, stdio, streamable},
     broker::PublicKeys,
     bus::{Auth, Tls},
     call::permission::Pattern,
@@ -65,6 +65,35 @@ pub(super) const fn audit(written: config::Audit) -> When {
         config::Audit::Soon => When::Soon,
         config::Audit::Strict => When::First,
     }
+}
+
+/// How many processes of a server there are.
+pub(super) fn pool(written: config::Pool) -> pool::Options {
+    pool::Options {
+        max: count(written.max),
+        min: count(written.min),
+        // One that nobody bounded takes all that the server does: then there is one.
+        calls: written.calls.map_or(pool::CALLS_MAX, count),
+        idle: written.idle.duration(),
+        wait: written.wait.duration(),
+        waiting: count(written.waiting),
+        pin: match written.pin {
+            config::Pin::None => pool::Pin::None,
+            config::Pin::Caller => pool::Pin::Caller,
+        },
+    }
+}
+
+/// Calls that a server works on at once: what finds no place at its processes waits in the line
+/// before it, where callers have turns.
+pub(super) fn at_once(pool: config::Pool, limits: &config::Limits) -> usize {
+    let places = pool
+        .calls
+        .map(|calls| count(calls).saturating_mul(count(pool.max)));
+    let places = places.filter(|_| pool.pin == config::Pin::None);
+    places.map_or(count(limits.in_flight), |places| {
+        places.min(count(limits.in_flight))
+    })
 }
 
 /// How often a call is made again.

@@ -7,12 +7,10 @@ const PLANNED: &[(&str, &str, &str)] = &[
     ("Server", "replicas", "several processes of one server"),
     ("Server", "cache", "cached results"),
     ("Server", "batch", "calls in batches"),
-    ("Server", "pool", "pools of upstream connections"),
     ("Server", "restart", "restart rules"),
     ("Nats", "replicas", "replicated streams"),
     ("Policy", "cache", "cached results"),
     ("Policy", "batch", "calls in batches"),
-    ("Policy", "pool", "pools of upstream connections"),
 ];
 
 /// What a key of a later version will do, where it is one.

@@ -14,6 +14,7 @@ use crate::{
         gateway::Gateway,
         limits::{Limits, ServerLimits, Wrong},
         policy::{Breaker, Policy, Retry},
+        pool::Pool,
         problem::{Problem, Problems},
         resource::Resources,
         secret::{Address, SecretSource, Setting},
@@ -96,6 +97,9 @@ pub struct Server {
     /// When it is left alone. Default: `policy.breaker`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub breaker: Option<Breaker>,
+    /// How many processes, or sessions, of it there are. Default: `policy.pool`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pool: Option<Pool>,
     /// Who checks the arguments of a call against the tool's schema.
     pub validate: Validate,
     /// When it is written to the audit trail that one of its calls may go on.
@@ -127,6 +131,7 @@ impl Default for Server {
             idempotent: Vec::new(),
             retry: None,
             breaker: None,
+            pool: None,
             validate: Validate::Server,
             audit: Audit::Soon,
             changed_tools: ChangedTools::Tell,
@@ -302,6 +307,7 @@ impl Server {
         let own = [
             self.retry.map(|retry| retry.wrong()),
             self.breaker.map(|breaker| breaker.wrong()),
+            self.pool.map(|pool| pool.wrong()),
         ];
         found.extend(rules(
             own.into_iter().flatten().flatten().collect(),

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{limits::Wrong, unit::Period};
+use super::{limits::Wrong, pool::Pool, unit::Period};
 
 /// What holds for every call, where a server does not say otherwise.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -17,6 +17,9 @@ pub struct Policy {
     /// When a server that fails is left alone.
     #[serde(skip_serializing_if = "Breaker::is_usual")]
     pub breaker: Breaker,
+    /// How many processes, or sessions, of a server there are.
+    #[serde(skip_serializing_if = "Pool::is_usual")]
+    pub pool: Pool,
 }
 
 impl Default for Policy {
@@ -25,6 +28,7 @@ impl Default for Policy {
             timeout: Period::from_secs(30),
             retry: Retry::default(),
             breaker: Breaker::default(),
+            pool: Pool::default(),
         }
     }
 }
@@ -80,6 +84,7 @@ impl Policy {
     pub(crate) fn wrong(&self) -> Vec<Wrong> {
         let mut found = self.retry.wrong();
         found.extend(self.breaker.wrong());
+        found.extend(self.pool.wrong());
         found
     }
 }
@@ -110,7 +115,7 @@ impl Breaker {
     }
 }
 
-fn outside<T: PartialOrd + std::fmt::Display>(
+pub(super) fn outside<T: PartialOrd + std::fmt::Display>(
     path: [&str; 2],
     value: T,
     (least, most): (T, T),

@@ -18,6 +18,7 @@ use crate::{
         limits::ServerLimits,
         model::Server,
         policy::{Breaker, Policy, Retry},
+        pool::Pool,
         problem::{Place, Problem, Problems},
         secret::{Secret, Setting},
         source::{self, Source},
@@ -51,6 +52,8 @@ pub struct Launch {
     pub retry: Retry,
     /// When the server is left alone.
     pub breaker: Breaker,
+    /// How many processes, or sessions, of it there are.
+    pub pool: Pool,
     /// Who checks arguments.
     pub validate: Validate,
     /// When it is written down that a call goes on.
@@ -169,6 +172,7 @@ impl Found<'_> {
         let timeout = server.timeout.unwrap_or(policy.timeout).duration();
         let retry = server.retry.unwrap_or(policy.retry);
         let breaker = server.breaker.unwrap_or(policy.breaker);
+        let pool = server.pool.unwrap_or(policy.pool);
         let idempotent = server.idempotent.clone();
         let (validate, audit) = (server.validate, server.audit);
         let changed_tools = server.changed_tools;
@@ -183,6 +187,7 @@ impl Found<'_> {
             idempotent,
             retry,
             breaker,
+            pool,
             validate,
             audit,
             changed_tools,

@@ -5,6 +5,7 @@ mod guard;
 mod mesh;
 mod odd;
 mod peer;
+mod pool;
 pub(crate) mod process;
 mod real;
 mod sessions;

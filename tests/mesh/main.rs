@@ -25,6 +25,7 @@ mod ledger;
 mod native;
 mod plane;
 mod poison;
+mod pool;
 mod process;
 mod protocol;
 mod readme;

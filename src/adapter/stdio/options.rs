@@ -8,6 +8,9 @@ use crate::{
     child::{Escalation, Inherit, Spec, Stream},
 };
 
+/// Beyond the steps of the escalation, for what has to be said and joined around them.
+const STOP_SLACK: Duration = Duration::from_secs(2);
+
 /// Everything about one stdio server.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -86,6 +89,11 @@ impl Options {
             escalation: Escalation::default(),
             backoff: Backoff::default(),
         }
+    }
+
+    /// How long its end takes at most.
+    pub(in crate::adapter) fn stop_within(&self) -> Duration {
+        self.escalation.close + self.escalation.term + STOP_SLACK
     }
 }
 

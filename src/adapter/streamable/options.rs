@@ -5,6 +5,9 @@ use std::time::Duration;
 use super::endpoint::{Endpoint, Headers};
 use crate::adapter::backoff::Backoff;
 
+/// Beyond the single steps of an end, for what has to be said and joined around them.
+const STOP_SLACK: Duration = Duration::from_secs(2);
+
 /// Everything about one HTTP server.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -56,6 +59,11 @@ impl Options {
             timeouts: Timeouts::default(),
             backoff: Backoff::default(),
         }
+    }
+
+    /// How long its end takes at most, after what is under way.
+    pub(in crate::adapter) fn stop_within(&self) -> Duration {
+        2 * self.timeouts.say + STOP_SLACK
     }
 }
 

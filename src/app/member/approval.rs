@@ -29,7 +29,7 @@ use self::{
 };
 use super::LISTS;
 use crate::{
-    adapter::{Backoff, Changed, Status, Upstream},
+    adapter::{Backoff, Changed, Pool, Status},
     error::Error,
     mcp::tools::ToolList,
     mesh::Mesh,
@@ -60,7 +60,7 @@ impl Shown {
     pub(super) fn start(
         server: ServerName,
         quarantine: bool,
-        upstream: &Upstream,
+        upstream: &Pool,
         tasks: &Tasks,
     ) -> Self {
         let own = upstream.status();

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{GRACE, LISTS, Options, approval::Shown, aside::stands_aside, resources, tell};
 use crate::{
-    adapter::{Changed, Status, Upstream},
+    adapter::{Changed, Pool, Status},
     audit::Trail,
     bus::{self, Reach, ServeOptions, Served, micro},
     call::SharedService,
@@ -70,7 +70,7 @@ pub(super) struct Place {
 impl Place {
     pub(super) async fn take(
         (options, limiter): (&Options, Limiter),
-        (upstream, shown): (&Upstream, &Shown),
+        (upstream, shown): (&Pool, &Shown),
         tasks: &Tasks,
     ) -> Result<Self, Error> {
         let mesh = Mesh::connect_in(options.mesh.clone(), tasks).await?;
@@ -134,7 +134,7 @@ impl Place {
     /// Serves while the process answers, and says how it fares; in the end, goodbye.
     pub(super) async fn keep(
         self,
-        (upstream, shown): (Upstream, Shown),
+        (upstream, shown): (Pool, Shown),
         grace: watch::Receiver<Duration>,
         stop: CancellationToken,
     ) {

@@ -21,7 +21,7 @@ use super::{
 };
 
 /// Opens a session with a number of its own, and knows the newest alone.
-fn numbered(opened: &AtomicUsize, asked: &Asked) -> Vec<Act> {
+pub(super) fn numbered(opened: &AtomicUsize, asked: &Asked) -> Vec<Act> {
     if asked.method() == "initialize" {
         let number = opened.fetch_add(1, Ordering::Relaxed) + 1;
         let answer = result(
