@@ -82,7 +82,7 @@ impl Desk {
     }
 
     /// Says how much there is to do.
-    fn tell_load(&self) {
+    pub(super) fn tell_load(&self) {
         self.options.load.set(self.calls.len(), self.queue.calls());
     }
 

@@ -196,7 +196,10 @@ impl Desk {
             // Its future is dropped when it is driven next: that is what cancels it.
             Some(entry) if entry.caller.as_str() == caller => entry.abort.abort(),
             Some(_) => {}
-            None => self.queue.leave(call, caller),
+            None => {
+                self.queue.leave(call, caller);
+                self.tell_load();
+            }
         }
     }
 

@@ -1,9 +1,6 @@
 //! The line before a server that has no place: fair, bounded, and told.
 
-use std::{
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::sync::{Arc, Mutex};
 
 use futures_util::{FutureExt as _, future::join_all};
 use tokio::sync::Semaphore;
@@ -129,13 +126,18 @@ async fn who_waits_is_told_so_and_whose_time_is_over_was_not_begun() {
 async fn who_takes_his_call_back_leaves_the_line() {
     let bench = Bench::new();
     let (service, gate) = Gate::shut();
-    let _served = bench.serve_as(place_for(1, 1), service).await;
+    let options = place_for(1, 1);
+    let load = options.load.clone();
+    let _served = bench.serve_as(options, service).await;
     let remote = bench.remote("alice").await;
     let mut first = remote.clone().oneshot(call());
     assert!((&mut first).now_or_never().is_none());
     gate.has_seen(1).await;
-    let waiting = tokio::time::timeout(Duration::from_millis(200), ask(&remote, call()));
-    assert!(waiting.await.is_err(), "it waits until it is dropped");
+    let mut waiting = remote.clone().oneshot(call());
+    assert!((&mut waiting).now_or_never().is_none());
+    until(SOON, "it waits", || load.now().waiting == 1).await;
+    drop(waiting);
+    until(SOON, "it left", || load.now().waiting == 0).await;
     // There is room again for another one, which has its turn.
     let (second, ()) = tokio::join!(ask(&remote, call()), async {
         gate.open.add_permits(1);
