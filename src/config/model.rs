@@ -304,16 +304,7 @@ impl Server {
                 found.push(Problem::new(source, &at.at, what));
             }
         }
-        let own = [
-            self.retry.map(|retry| retry.wrong()),
-            self.breaker.map(|breaker| breaker.wrong()),
-            self.pool.map(|pool| pool.wrong()),
-        ];
-        found.extend(rules(
-            own.into_iter().flatten().flatten().collect(),
-            (node, path),
-            source,
-        ));
+        found.extend(rules(self.policies(), (node, path), source));
         if let Some(node) = node.find(&["limits"]) {
             let path = format!("{path}.limits");
             found.extend(rules(self.limits.wrong(), (node, &path), source));
@@ -326,6 +317,16 @@ impl Server {
             }
         }
         found
+    }
+
+    /// What is wrong with what it says in place of `policy`.
+    fn policies(&self) -> Vec<Wrong> {
+        let own = [
+            self.retry.map(|retry| retry.wrong()),
+            self.breaker.map(|breaker| breaker.wrong()),
+            self.pool.map(|pool| pool.wrong()),
+        ];
+        own.into_iter().flatten().flatten().collect()
     }
 }
 
