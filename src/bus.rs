@@ -29,5 +29,5 @@ pub use delivery::Deliveries;
 pub use link::{Link, LinkState};
 pub use notice::Notices;
 pub use parts::Bounds;
-pub use remote::Remote;
+pub use remote::{Batching, Remote};
 pub use serve::{Limits, Reach, ServeOptions, Served, serve};

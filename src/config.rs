@@ -6,6 +6,7 @@
 //! cannot be started (a variable is not set, its transport is not carried) has the reason in its
 //! [`Member`], and the others start.
 
+mod batch;
 mod broker;
 mod calls;
 mod choice;
@@ -35,6 +36,7 @@ mod walk;
 
 use std::{fmt, net::SocketAddr, path::PathBuf};
 
+pub use batch::Batch;
 pub use broker::{Broker, Credentials, Tls};
 pub use calls::{Audit, ChangedTools, ServerEvents, Validate, tools};
 pub use env::Env;

@@ -64,7 +64,7 @@ pub use self::{
 use self::{acting::Tokens, session::Session};
 use crate::{
     access::{Trust, exchange::Held},
-    bus::{Auth, Link, Options as BusOptions, Remote, connect::BACKLOG},
+    bus::{Auth, Batching, Link, Options as BusOptions, Remote, connect::BACKLOG},
     call::{Call, Principal, Reply, SharedService},
     error::{Error, Kind},
     event::{EventKey, Publisher},
@@ -90,6 +90,7 @@ struct Inner {
     /// How another connection is made.
     bus: BusOptions,
     stack: SharedService,
+    remote: Remote,
     session: Session,
     timeout: Duration,
     tools: Tools,
@@ -147,13 +148,14 @@ impl Mesh {
             breakers: Breakers::new(breaker),
             ..policy::caller::Options::new(tools.clone(), options.timeout)
         };
-        let stack = policy::caller::stack(remote, policies);
+        let stack = policy::caller::stack(remote.clone(), policies);
         let session = Session::open(options.token, options.keep, stack.clone(), &tasks).await?;
         Ok(Self {
             inner: Arc::new(Inner {
                 link,
                 bus,
                 stack,
+                remote,
                 session,
                 timeout: options.timeout,
                 tools,
@@ -287,6 +289,12 @@ impl Mesh {
     /// What the control plane says; `AUTHENTICATION_FAILED` where that caller showed no token.
     pub async fn acting_for(&self, principal: &Principal) -> Result<Acting, Error> {
         Acting::open(self, principal).await
+    }
+
+    /// Has calls to a server go out together from now on, where they come while others like them are
+    /// under way; `None`: each goes when it comes. For servers whose registry entry says `batch`.
+    pub fn batch(&self, server: &ServerName, how: Option<Batching>) {
+        self.inner.remote.batch(server, how);
     }
 
     /// The servers that this member may see, now and whenever one of them joins, changes or

@@ -9,7 +9,7 @@ pub mod life;
 pub mod view;
 
 pub use self::{
-    calls::{Breaker, BreakerState, Calls, Retry},
+    calls::{Batch, Breaker, BreakerState, Calls, Retry},
     heartbeat::{Heartbeat, Probe, State, ToolDigest, Tools, Transport},
     life::{Life, News, Told, Turn},
     view::{Entry, InstanceEntry, Servers},

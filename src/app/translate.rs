@@ -119,12 +119,17 @@ pub(super) fn breaker(written: config::Breaker) -> breaker::Rules {
 pub(super) fn calls(launch: &config::Launch) -> registry::Calls {
     // What everybody does anyway need not be said.
     let usual = launch.retry == config::Retry::default();
+    let batch = launch.batch.filter(|batch| batch.max > 1);
     registry::Calls {
         idempotent: launch.idempotent.clone(),
         keys: true,
         retry: (!usual).then(|| registry::Retry {
             max: launch.retry.max,
             base_ms: launch.retry.base.as_millis(),
+        }),
+        batch: batch.map(|batch| registry::Batch {
+            max: batch.max,
+            window_ms: batch.window.as_millis(),
         }),
     }
 }

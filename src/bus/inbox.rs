@@ -180,6 +180,17 @@ impl Pending {
         self.end_where(|_| true, || Heard::Lost);
     }
 
+    /// Tells these calls that nobody listens: the broker says it of the message that they were in, to
+    /// one of them.
+    pub(super) fn absent(&self, calls: &[CallId]) {
+        for call in calls {
+            let inbox = guard(&self.calls).get(call).cloned();
+            if let Some(inbox) = inbox {
+                inbox.end(Heard::NoResponders);
+            }
+        }
+    }
+
     fn end_where(&self, which: impl Fn(&Inbox) -> bool, how: impl Fn() -> Heard) {
         let ended: Vec<_> = guard(&self.calls)
             .values()

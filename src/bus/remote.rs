@@ -1,5 +1,6 @@
 //! A server on the other side of the bus, as a `Service<Call>`.
 
+mod batch;
 mod exchange;
 mod failure;
 
@@ -8,6 +9,8 @@ use std::{
     task::{self, Poll},
 };
 
+use batch::Batches;
+pub use batch::Batching;
 use exchange::Exchange;
 use foldhash::{HashMap, HashSet};
 use tower::Service;
@@ -33,6 +36,7 @@ struct Inner {
     link: Link,
     bounds: Bounds,
     seen: RwLock<Seen>,
+    batches: Batches,
 }
 
 /// Which servers know which tokens, by the tokens' references. A look allocates nothing.
@@ -58,8 +62,15 @@ impl Remote {
                 link,
                 bounds,
                 seen: RwLock::default(),
+                batches: Batches::default(),
             }),
         }
+    }
+
+    /// Has calls to a server gather from now on, where they come while others are under way;
+    /// `None`: each goes when it comes. The server has to know of batches: adapters do.
+    pub fn batch(&self, server: &ServerName, how: Option<Batching>) {
+        self.inner.batches.set(server, how);
     }
 
     /// The link.
@@ -103,7 +114,27 @@ impl Remote {
     async fn exchange(&self, call: &Call, reference: Option<&Arc<str>>) -> Result<Outcome, Error> {
         let line = self.inner.link.line()?;
         let mut exchange = Exchange::open(self, &line, call)?;
-        exchange.send(reference).await?;
+        match self.inner.batches.rule(call) {
+            None => {
+                exchange.send(reference).await?;
+                exchange.hear().await
+            }
+            // On the heap, as all that few calls need.
+            Some(rule) => Box::pin(self.gather(exchange, reference, rule)).await,
+        }
+    }
+
+    /// The same beside others like it, where there are some.
+    async fn gather(
+        &self,
+        mut exchange: Exchange<'_>,
+        reference: Option<&Arc<str>>,
+        rule: Batching,
+    ) -> Result<Outcome, Error> {
+        let key = exchange.key(reference);
+        let mut seat = self.inner.batches.join(key, exchange.item(), rule);
+        exchange.send_beside(&mut seat, reference).await?;
+        // The seat is left when the call has ended: others wait for that.
         exchange.hear().await
     }
 

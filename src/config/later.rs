@@ -6,11 +6,9 @@ const PLANNED: &[(&str, &str, &str)] = &[
     ("Config", "pipelines", "pipelines"),
     ("Server", "replicas", "several processes of one server"),
     ("Server", "cache", "cached results"),
-    ("Server", "batch", "calls in batches"),
     ("Server", "restart", "restart rules"),
     ("Nats", "replicas", "replicated streams"),
     ("Policy", "cache", "cached results"),
-    ("Policy", "batch", "calls in batches"),
 ];
 
 /// What a key of a later version will do, where it is one.

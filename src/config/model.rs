@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     adapter::streamable::Headers,
     config::{
+        batch::Batch,
         calls::{self, Audit, ChangedTools, ServerEvents, Validate},
         env,
         gateway::Gateway,
@@ -100,6 +101,9 @@ pub struct Server {
     /// How many processes, or sessions, of it there are. Default: `policy.pool`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pool: Option<Pool>,
+    /// Which calls to it go out together. Default: `policy.batch`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub batch: Option<Batch>,
     /// Who checks the arguments of a call against the tool's schema.
     pub validate: Validate,
     /// When it is written to the audit trail that one of its calls may go on.
@@ -132,6 +136,7 @@ impl Default for Server {
             retry: None,
             breaker: None,
             pool: None,
+            batch: None,
             validate: Validate::Server,
             audit: Audit::Soon,
             changed_tools: ChangedTools::Tell,
@@ -325,6 +330,7 @@ impl Server {
             self.retry.map(|retry| retry.wrong()),
             self.breaker.map(|breaker| breaker.wrong()),
             self.pool.map(|pool| pool.wrong()),
+            self.batch.map(|batch| batch.wrong()),
         ];
         own.into_iter().flatten().flatten().collect()
     }

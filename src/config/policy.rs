@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{limits::Wrong, pool::Pool, unit::Period};
+use super::{batch::Batch, limits::Wrong, pool::Pool, unit::Period};
 
 /// What holds for every call, where a server does not say otherwise.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -20,6 +20,9 @@ pub struct Policy {
     /// How many processes, or sessions, of a server there are.
     #[serde(skip_serializing_if = "Pool::is_usual")]
     pub pool: Pool,
+    /// Which calls go out together. Nothing: each goes alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub batch: Option<Batch>,
 }
 
 impl Default for Policy {
@@ -29,6 +32,7 @@ impl Default for Policy {
             retry: Retry::default(),
             breaker: Breaker::default(),
             pool: Pool::default(),
+            batch: None,
         }
     }
 }
@@ -85,6 +89,7 @@ impl Policy {
         let mut found = self.retry.wrong();
         found.extend(self.breaker.wrong());
         found.extend(self.pool.wrong());
+        found.extend(self.batch.iter().flat_map(Batch::wrong));
         found
     }
 }

@@ -11,6 +11,7 @@ use std::{
 use crate::{
     adapter::streamable::{Endpoint, Headers},
     config::{
+        batch::Batch,
         calls::{Audit, ChangedTools, Validate},
         decode::decode,
         env::{Env, HOME, SECRET_MAX},
@@ -54,6 +55,8 @@ pub struct Launch {
     pub breaker: Breaker,
     /// How many processes, or sessions, of it there are.
     pub pool: Pool,
+    /// Which calls to it go out together.
+    pub batch: Option<Batch>,
     /// Who checks arguments.
     pub validate: Validate,
     /// When it is written down that a call goes on.
@@ -173,6 +176,7 @@ impl Found<'_> {
         let retry = server.retry.unwrap_or(policy.retry);
         let breaker = server.breaker.unwrap_or(policy.breaker);
         let pool = server.pool.unwrap_or(policy.pool);
+        let batch = server.batch.or(policy.batch);
         let idempotent = server.idempotent.clone();
         let (validate, audit) = (server.validate, server.audit);
         let changed_tools = server.changed_tools;
@@ -188,6 +192,7 @@ impl Found<'_> {
             retry,
             breaker,
             pool,
+            batch,
             validate,
             audit,
             changed_tools,

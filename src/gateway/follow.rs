@@ -18,11 +18,11 @@ use tokio::{
 
 use super::catalogue::{Catalogue, Listed, Tool};
 use crate::{
-    bus::Notices,
+    bus::{Batching, Notices},
     error::{Error, Kind},
     mesh::{Mesh, Servers},
     name::ServerName,
-    registry::{Entry, State},
+    registry::{Batch, Entry, State},
     spawn::{Failure, Tasks},
 };
 
@@ -38,6 +38,8 @@ const MENDED_WITHIN: Duration = Duration::from_secs(10);
 /// How long the first lists are waited for: a gateway that begins shows what is there.
 const FIRST_MAX: Duration = Duration::from_secs(3);
 
+/// Longer no call waits for others, whatever a server says.
+const WINDOW_MAX: Duration = Duration::from_secs(1);
 /// A server that says all the time that its tools are others is believed so often.
 const NOTICES_EVERY: Duration = Duration::from_secs(1);
 
@@ -62,6 +64,8 @@ struct Kept {
     failed: Option<String>,
     /// Since when it does not answer.
     down_since: Option<Instant>,
+    /// How calls to it go out together.
+    batch: Option<Batch>,
 }
 
 /// The one task that owns it.
@@ -138,14 +142,23 @@ impl Keeper {
     fn look(&mut self) -> Option<Instant> {
         let now = Instant::now();
         let entries = Arc::clone(&self.servers.borrow_and_update());
+        let mesh = &self.mesh;
         self.kept.retain(|server, kept| {
-            kept.reading || entries.iter().any(|entry| entry.server == *server)
+            let stays = kept.reading || entries.iter().any(|entry| entry.server == *server);
+            if !stays && kept.batch.is_some() {
+                mesh.batch(server, None);
+            }
+            stays
         });
         let mut servers = BTreeMap::new();
         let mut due: Option<Instant> = None;
         for entry in entries.iter() {
             let kept = self.kept.entry(entry.server.clone()).or_default();
             kept.see(entry, now);
+            if kept.batch != entry.calls.batch {
+                kept.batch = entry.calls.batch;
+                self.mesh.batch(&entry.server, kept.batch.map(batching));
+            }
             let listed = kept.listed(entry, now);
             let next = kept
                 .again
@@ -309,6 +322,14 @@ impl Ear {
             tokio::time::sleep(AGAIN).await;
             self.reopen().await;
         }
+    }
+}
+
+/// As its adapters take it, within what the wire has.
+fn batching(said: Batch) -> Batching {
+    Batching {
+        max: usize::try_from(said.max).unwrap_or(usize::MAX),
+        window: Duration::from_millis(said.window_ms).min(WINDOW_MAX),
     }
 }
 

@@ -5,6 +5,8 @@
 
 use std::{sync::Arc, time::Duration};
 
+use super::CallId;
+
 /// What differs from the defaults of a call or an answer: `1;ref=…;ms=…`.
 pub const WEFT: &str = "Weft";
 /// What a message of an answer is, where it is not the terminal: `msg;3`, `ack`, `ka`, `part;7`.
@@ -28,6 +30,8 @@ pub const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A header of more bytes than this is refused.
 pub const BYTES_MAX: usize = 1024;
+/// Calls that one message carries at most.
+pub const BATCH_MAX: usize = 10;
 
 /// The `Weft` header of a request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -44,6 +48,9 @@ pub struct Terms {
     pub key: Option<Arc<str>>,
     /// `parts`, `size`: the body comes in so many parts, so many bytes.
     pub parts: Option<(u32, usize)>,
+    /// `batch`: the body is an array of requests; of each, in order, the id of its call and what
+    /// is left of its time: `{id}:{ms},{id}:{ms}`. From 1 to [`BATCH_MAX`].
+    pub batch: Option<Arc<[(CallId, Duration)]>>,
     /// `frames`: how many frames went before this terminal.
     pub frames: Option<u32>,
     /// `inst`: the instance that speaks.
@@ -100,6 +107,10 @@ impl Terms {
         if let Some(frames) = self.frames {
             out.push_str(&format!(";frames={frames}"));
         }
+        for (at, (call, left)) in self.batch.iter().flat_map(|calls| calls.iter()).enumerate() {
+            out.push_str(if at == 0 { ";batch=" } else { "," });
+            out.push_str(&format!("{call}:{}", left.as_millis()));
+        }
         out
     }
 
@@ -139,12 +150,24 @@ impl Terms {
                 "frames" => terms.frames = Some(value.parse().map_err(|_| broken())?),
                 "parts" => parts = Some(value.parse().map_err(|_| broken())?),
                 "size" => size = Some(value.parse().map_err(|_| broken())?),
+                "batch" => terms.batch = Some(batch(value).ok_or_else(broken)?),
                 _ => {}
             }
         }
         terms.parts = parts.zip(size);
         Ok(terms)
     }
+}
+
+/// The calls of a batch, each with what is left of its time.
+fn batch(value: &str) -> Option<Arc<[(CallId, Duration)]>> {
+    let calls = value.split(',').map(|one| {
+        let (call, left) = one.split_once(':')?;
+        let left = left.parse().map(Duration::from_millis).ok()?;
+        Some((CallId::parse(call)?, left))
+    });
+    let calls: Option<Arc<[_]>> = calls.take(BATCH_MAX + 1).collect();
+    calls.filter(|calls| calls.len() <= BATCH_MAX)
 }
 
 /// What a message of an answer is.
@@ -205,6 +228,7 @@ mod tests {
             key: Some("k-1".into()),
             parts: Some((40, 20 << 20)),
             frames: Some(3),
+            batch: Some([(CallId::now(), Duration::from_millis(7)); 2].into()),
             instance: Some("i1".into()),
             digest: Some("00ff".into()),
         };
@@ -225,6 +249,27 @@ mod tests {
         }
         let long = format!("1;key={}", "x".repeat(BYTES_MAX));
         assert!(matches!(Terms::parse(&long), Err(HeaderError::Long(_))));
+    }
+
+    #[test]
+    fn a_batch_has_ten_calls_at_most_and_each_its_time() {
+        let one = format!("{}:30000", CallId::now());
+        let read =
+            |calls: usize| Terms::parse(&format!("1;batch={}", vec![&*one; calls].join(",")));
+        let ten = read(BATCH_MAX).map(|terms| terms.batch.map(|calls| calls.len()));
+        assert_eq!(ten, Ok(Some(BATCH_MAX)));
+        assert!(read(BATCH_MAX + 1).is_err());
+        for broken in ["", "x", "x:1", &one[..33], &format!("{one},")] {
+            let read = Terms::parse(&format!("1;batch={broken}"));
+            assert!(matches!(read, Err(HeaderError::Value(_))), "{broken}");
+        }
+        let whole = Terms {
+            batch: Some([(CallId::now(), Duration::from_hours(24)); BATCH_MAX].into()),
+            token: Some("A".repeat(22).into()),
+            correlation: Some("c".repeat(64).into()),
+            ..Terms::default()
+        };
+        assert!(whole.encode().len() < BYTES_MAX, "it has room");
     }
 
     #[test]

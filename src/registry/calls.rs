@@ -20,6 +20,9 @@ pub struct Calls {
     /// How often a call that failed is made again; absent: as each caller has it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry: Option<Retry>,
+    /// How calls may go out together; absent: each goes alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub batch: Option<Batch>,
 }
 
 /// How often a call that failed is made again, and after what waits.
@@ -30,6 +33,17 @@ pub struct Retry {
     pub max: u32,
     /// The wait before the first of them, milliseconds; doubled before each that follows.
     pub base_ms: u64,
+}
+
+/// How calls of one caller to one tool go out together. A batch comes to any instance, so all of them
+/// say this, or none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Batch {
+    /// Calls in one message at most, 2 to 10.
+    pub max: u32,
+    /// How long a call waits for others at most, milliseconds.
+    pub window_ms: u64,
 }
 
 impl Calls {

@@ -138,6 +138,12 @@ impl Servers {
             .iter()
             .min_by_key(|instance| (instance.state, std::cmp::Reverse(instance.heard_at)))?;
         let heard = &self.servers[server][&best.instance];
+        let mut calls = heard.beat.calls.clone();
+        // A batch comes to any of them.
+        let beats = || self.servers[server].values().map(|heard| &heard.beat);
+        calls.batch = calls
+            .batch
+            .filter(|_| beats().all(|beat| beat.calls.batch.is_some()));
         Some(Entry {
             server: server.clone(),
             state: best.state,
@@ -146,7 +152,7 @@ impl Servers {
             tools: heard.beat.tools.count,
             tools_digest: heard.beat.tools.digest.clone(),
             server_info: heard.beat.server_info.clone(),
-            calls: heard.beat.calls.clone(),
+            calls,
             instances,
         })
     }

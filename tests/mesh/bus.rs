@@ -1,5 +1,6 @@
 //! Calls over a real nats-server: answered, refused, cut off, flooded, poisoned.
 
+mod batch;
 mod bench;
 mod call;
 mod drain;

@@ -1,6 +1,7 @@
 //! The gateway of a whole mesh, spoken to as clients do: HTTP by hand, where every header counts,
 //! and the pipes of `weft mcp`. Clients that others wrote are in `clients`.
 
+mod batch;
 mod changes;
 mod door;
 mod errors;

@@ -1,5 +1,7 @@
 //! One call on one connection, from its request to its terminal.
 
+mod beside;
+
 use std::{sync::Arc, time::Duration};
 
 use async_nats::{HeaderMap, Message, Subject, message::OutboundMessage};
@@ -21,7 +23,7 @@ use crate::{
     call::{Call, Reply, context::Credential},
     error::{Error, Kind, case},
     name::{
-        Identity,
+        CallId, Identity,
         header::{Frame, Terms},
         subject,
     },
@@ -49,6 +51,8 @@ pub(super) struct Exchange<'a> {
     patient_until: Option<Instant>,
     /// Whether somebody may be at work for us who must be told when we leave.
     running: bool,
+    /// Whose calls went in the message of this one: of nobody there only this one is told.
+    beside: Vec<CallId>,
 }
 
 impl<'a> Exchange<'a> {
@@ -87,6 +91,7 @@ impl<'a> Exchange<'a> {
             taken: false,
             patient_until: call.context.patience.map(|wait| Instant::now() + wait),
             running: false,
+            beside: Vec::new(),
         })
     }
 
@@ -104,18 +109,31 @@ impl<'a> Exchange<'a> {
         Ok(())
     }
 
+    fn bearer(&self) -> Option<&Arc<str>> {
+        match self.call.context.credential.as_ref()? {
+            Credential::Bearer(bearer) | Credential::Either { bearer, .. } => Some(bearer),
+            Credential::Reference(_) => None,
+        }
+    }
+
+    /// Tells whoever is at work on a call of this caller's that nobody waits for it. Without room for
+    /// the message at once it is not sent; the server's own deadline ends the call then.
+    fn cancel(&self, call: CallId) {
+        let to = subject::cancel(caller(self.remote, self.call), &self.call.server);
+        self.line.send_now(OutboundMessage {
+            subject: to.into(),
+            reply: None,
+            headers: None,
+            payload: Bytes::from(call.to_string()),
+        });
+    }
+
     /// The first message of the call, and whether its body comes behind it in parts.
     fn opening(&self, reference: Option<&Arc<str>>) -> Result<(OutboundMessage, bool), Error> {
         let mut terms = wire::terms(self.call);
         terms.token = reference.map(Arc::clone);
-        let bearer = match &self.call.context.credential {
-            Some(Credential::Bearer(bearer) | Credential::Either { bearer, .. })
-                if reference.is_none() =>
-            {
-                Some(bearer.as_ref())
-            }
-            _ => None,
-        };
+        let bearer = self.bearer().filter(|_| reference.is_none());
+        let bearer = bearer.map(AsRef::as_ref);
         let body = self.call.request.body();
         let header_room = HEADER_ROOM + bearer.map_or(0, str::len);
         let large = body.len() > self.line.client.max_payload().saturating_sub(header_room);
@@ -219,6 +237,7 @@ impl<'a> Exchange<'a> {
                 }
                 Heard::NoResponders => {
                     self.running = false;
+                    self.line.pending.absent(&self.beside);
                     // Said of an acknowledgement, it is about an instance that had answered.
                     return Err(if self.assembly.is_some() {
                         fault::gone(&self.call.server)
@@ -314,16 +333,8 @@ impl Drop for Exchange<'_> {
         if !self.running {
             return;
         }
-        // We leave before the end: whoever is at work for us shall stop. Without room for the
-        // message at once it is not sent; the server's own deadline ends the call then.
-        let to = subject::cancel(caller(self.remote, self.call), &self.call.server);
-        let body = Bytes::from(self.call.context.id.to_string());
-        self.line.send_now(OutboundMessage {
-            subject: to.into(),
-            reply: None,
-            headers: None,
-            payload: body,
-        });
+        // We leave before the end: whoever is at work for us shall stop.
+        self.cancel(self.call.context.id);
     }
 }
 

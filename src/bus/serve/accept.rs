@@ -1,5 +1,7 @@
 //! From a message to a call: what is checked before anybody is asked who calls.
 
+mod batch;
+
 use std::{
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
@@ -94,6 +96,11 @@ impl Accepted {
     /// Whether the body comes in parts.
     pub(super) fn is_large(&self) -> bool {
         self.announced().is_some()
+    }
+
+    /// Whether it is several calls.
+    pub(super) fn is_batch(&self) -> bool {
+        self.terms.as_ref().is_ok_and(|terms| terms.batch.is_some())
     }
 
     /// How long the call may take.

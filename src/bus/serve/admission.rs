@@ -27,6 +27,16 @@ impl Desk {
             tracing::debug!(server = %self.options.server, "a request without a proper reply subject is dropped");
             return;
         };
+        if accepted.is_batch() {
+            for one in accepted.split(self.options.reach) {
+                self.take_one(one);
+            }
+        } else {
+            self.take_one(accepted);
+        }
+    }
+
+    fn take_one(&mut self, accepted: Accepted) {
         let size = accepted.size();
         if let Err(error) = self.check(&accepted, size) {
             return self.refuse(accepted, error);

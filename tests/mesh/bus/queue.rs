@@ -15,7 +15,7 @@ use weftbus::{
 use super::bench::{Bench, SOON, ask, body, call, echoed, header, headers, json, options, passes};
 use crate::process::until;
 
-fn place_for(calls: usize, queue: usize) -> ServeOptions {
+pub(super) fn place_for(calls: usize, queue: usize) -> ServeOptions {
     ServeOptions {
         limits: Limits {
             calls,
@@ -28,13 +28,13 @@ fn place_for(calls: usize, queue: usize) -> ServeOptions {
 
 /// An echo whose calls end one by one, and who came to it in what order.
 #[derive(Clone)]
-struct Gate {
-    open: Arc<Semaphore>,
+pub(super) struct Gate {
+    pub(super) open: Arc<Semaphore>,
     came: Arc<Mutex<Vec<String>>>,
 }
 
 impl Gate {
-    fn shut() -> (SharedService, Self) {
+    pub(super) fn shut() -> (SharedService, Self) {
         let gate = Self {
             open: Arc::new(Semaphore::new(0)),
             came: Arc::default(),
@@ -52,11 +52,11 @@ impl Gate {
         (SharedService::new(service), gate)
     }
 
-    fn came(&self) -> Vec<String> {
+    pub(super) fn came(&self) -> Vec<String> {
         self.came.lock().expect("no panic").clone()
     }
 
-    async fn has_seen(&self, count: usize) {
+    pub(super) async fn has_seen(&self, count: usize) {
         until(SOON, "they came", || self.came().len() == count).await;
     }
 }
