@@ -6,7 +6,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use serde_json::Value;
+use serde_json::{Value, value::RawValue};
 use weftbus::{
     access::{Lifetimes, keys, proof, snapshot, trust, verify},
     bus::{Bounds, Limits},
@@ -357,8 +357,9 @@ fn check_request(message: &Message) {
     let terms = message.terms();
     match (message.shown(), message.frame()) {
         (Some(body), None) => {
-            let request = Request::parse(body).expect("as in the document");
-            assert!(operation.is(request.method(), request.name()));
+            let requests = requests(&body, terms.batch.as_deref());
+            let told = |request: &Request| operation.is(request.method(), request.name());
+            assert!(requests.iter().all(told));
             assert!(terms.parts.is_none());
         }
         (None, None) => assert!(terms.parts.is_some(), "{}", message.subject),
@@ -368,6 +369,24 @@ fn check_request(message: &Message) {
         }
         (Some(_), Some(_)) => panic!("a frame with a request in it"),
     }
+}
+
+/// The request of a body, or those of a batch of these calls.
+fn requests(body: &Bytes, batch: Option<&[(CallId, Duration)]>) -> Vec<Request> {
+    let bodies = match batch {
+        None => vec![body.clone()],
+        Some(calls) => {
+            let each: Vec<&RawValue> = serde_json::from_slice(body).expect("as in the document");
+            assert_eq!(each.len(), calls.len());
+            each.iter()
+                .map(|each| each.get().to_owned().into())
+                .collect()
+        }
+    };
+    let requests = bodies.into_iter().map(Request::parse);
+    requests
+        .map(|request| request.expect("as in the document"))
+        .collect()
 }
 
 fn check_answer(message: &Message) {

@@ -1,3 +1,5 @@
+//! Which calls go out together, and what becomes of the others.
+
 use futures_util::FutureExt as _;
 
 use super::*;
