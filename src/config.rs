@@ -8,6 +8,7 @@
 
 mod batch;
 mod broker;
+mod cache;
 mod calls;
 mod choice;
 mod decode;
@@ -38,6 +39,7 @@ use std::{fmt, net::SocketAddr, path::PathBuf};
 
 pub use batch::Batch;
 pub use broker::{Broker, Credentials, Tls};
+pub use cache::Cache;
 pub use calls::{Audit, ChangedTools, ServerEvents, Validate, tools};
 pub use env::Env;
 pub use gateway::{Edge, Gateway, GatewayIssuer, GatewayTls};

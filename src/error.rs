@@ -282,6 +282,33 @@ impl Error {
             source: data.original_error.map(Into::into),
         })))
     }
+
+    /// The same, for another call that it befell as well: what lay beneath as text, and of the
+    /// first call nothing but what is told about the server.
+    #[must_use]
+    pub fn befalls(&self, context: Context) -> Self {
+        let inner = &*self.0;
+        let mut context = context;
+        context.metadata.extend(inner.context.metadata.clone());
+        Self(Box::new(Inner {
+            kind: inner.kind,
+            message: inner.message.clone(),
+            case: inner.case.clone(),
+            started: inner.started,
+            origin: inner.origin,
+            context,
+            hop: inner.hop.clone(),
+            at: inner.at,
+            retry_after: inner.retry_after,
+            source: (inner.source.as_ref()).map(|source| source.to_string().into()),
+        }))
+    }
+
+    /// Who made it.
+    #[must_use]
+    pub fn made_by(&self) -> Origin {
+        self.0.origin
+    }
 }
 
 impl From<Beyond> for Error {

@@ -6,6 +6,7 @@ pub mod absent;
 pub mod audit;
 pub mod auth;
 pub mod breaker;
+pub mod cache;
 pub mod caller;
 pub mod limit;
 pub mod metrics;

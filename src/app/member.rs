@@ -7,6 +7,7 @@ mod approval;
 mod aside;
 mod place;
 mod resources;
+mod stale;
 mod tell;
 
 use std::time::Duration;
@@ -24,7 +25,7 @@ use crate::{
     name::ServerName,
     policy::{
         audit::When,
-        breaker,
+        breaker, cache,
         limit::{Limiter, Rules},
     },
     registry::Calls,
@@ -73,6 +74,8 @@ pub struct Options {
     pub calls: Calls,
     /// When it is left alone.
     pub breaker: breaker::Rules,
+    /// Which of its answers are kept, where some are.
+    pub cache: Option<cache::Rules>,
 }
 
 /// A server on the mesh.

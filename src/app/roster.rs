@@ -181,6 +181,7 @@ impl Roster {
             quarantine: launch.changed_tools == ChangedTools::Quarantine,
             calls: translate::calls(launch),
             breaker: translate::breaker(launch.breaker),
+            cache: translate::cache(&launch.cache),
         };
         Ok(Member::start(options, &self.watchdog, tasks))
     }

@@ -22,7 +22,7 @@ use crate::{
     child::Watchdog,
     config, mesh,
     name::ServerName,
-    policy::{breaker, limit::Rules},
+    policy::{breaker, cache, limit::Rules},
     registry::Calls,
     spawn::Tasks,
 };
@@ -99,6 +99,7 @@ impl Sidecar {
                 ..Calls::default()
             },
             breaker: breaker::Rules::default(),
+            cache: Some(cache::Rules::default()),
         };
         let member = Member::start(member, &watchdog, &root);
         member.settled().await;

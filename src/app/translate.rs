@@ -1,6 +1,6 @@
 //! From what the configuration says to what the components take.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use crate::{
     adapter::{self, pool, stdio, streamable},
@@ -11,7 +11,7 @@ use crate::{
     control::Secrets,
     policy::{
         audit::When,
-        breaker,
+        breaker, cache,
         limit::{Quota, Rate, Rule, Rules},
         retry,
     },
@@ -113,6 +113,21 @@ pub(super) fn breaker(written: config::Breaker) -> breaker::Rules {
         most: reset * 10,
         ..breaker::Rules::default()
     }
+}
+
+/// Which answers of a server are kept, where some are.
+pub(super) fn cache(written: &config::Cache) -> Option<cache::Rules> {
+    let declared = |written: &BTreeMap<String, config::Period>| {
+        let each = written.iter();
+        each.map(|(pattern, ttl)| (Pattern::new(pattern), ttl.duration()))
+            .collect()
+    };
+    written.keeps().then(|| cache::Rules {
+        tools: declared(&written.tools),
+        methods: declared(&written.methods),
+        ttl: written.ttl.duration(),
+        bytes: size(written.bytes),
+    })
 }
 
 /// What callers of a server may take for granted.

@@ -5,10 +5,8 @@
 const PLANNED: &[(&str, &str, &str)] = &[
     ("Config", "pipelines", "pipelines"),
     ("Server", "replicas", "several processes of one server"),
-    ("Server", "cache", "cached results"),
     ("Server", "restart", "restart rules"),
     ("Nats", "replicas", "replicated streams"),
-    ("Policy", "cache", "cached results"),
 ];
 
 /// What a key of a later version will do, where it is one.

@@ -10,6 +10,7 @@ use crate::{
     adapter::streamable::Headers,
     config::{
         batch::Batch,
+        cache::Cache,
         calls::{self, Audit, ChangedTools, ServerEvents, Validate},
         env,
         gateway::Gateway,
@@ -104,6 +105,9 @@ pub struct Server {
     /// Which calls to it go out together. Default: `policy.batch`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub batch: Option<Batch>,
+    /// Which of its answers are kept. Default: `policy.cache`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cache: Option<Cache>,
     /// Who checks the arguments of a call against the tool's schema.
     pub validate: Validate,
     /// When it is written to the audit trail that one of its calls may go on.
@@ -137,6 +141,7 @@ impl Default for Server {
             breaker: None,
             pool: None,
             batch: None,
+            cache: None,
             validate: Validate::Server,
             audit: Audit::Soon,
             changed_tools: ChangedTools::Tell,
@@ -331,6 +336,7 @@ impl Server {
             self.breaker.map(|breaker| breaker.wrong()),
             self.pool.map(|pool| pool.wrong()),
             self.batch.map(|batch| batch.wrong()),
+            self.cache.as_ref().map(Cache::wrong),
         ];
         own.into_iter().flatten().flatten().collect()
     }

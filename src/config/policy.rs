@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{batch::Batch, limits::Wrong, pool::Pool, unit::Period};
+use super::{batch::Batch, cache::Cache, limits::Wrong, pool::Pool, unit::Period};
 
 /// What holds for every call, where a server does not say otherwise.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -23,6 +23,9 @@ pub struct Policy {
     /// Which calls go out together. Nothing: each goes alone.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub batch: Option<Batch>,
+    /// Which answers are kept.
+    #[serde(skip_serializing_if = "Cache::is_usual")]
+    pub cache: Cache,
 }
 
 impl Default for Policy {
@@ -33,6 +36,7 @@ impl Default for Policy {
             breaker: Breaker::default(),
             pool: Pool::default(),
             batch: None,
+            cache: Cache::default(),
         }
     }
 }
@@ -90,6 +94,7 @@ impl Policy {
         found.extend(self.breaker.wrong());
         found.extend(self.pool.wrong());
         found.extend(self.batch.iter().flat_map(Batch::wrong));
+        found.extend(self.cache.wrong());
         found
     }
 }

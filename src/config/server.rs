@@ -12,6 +12,7 @@ use crate::{
     adapter::streamable::{Endpoint, Headers},
     config::{
         batch::Batch,
+        cache::Cache,
         calls::{Audit, ChangedTools, Validate},
         decode::decode,
         env::{Env, HOME, SECRET_MAX},
@@ -57,6 +58,8 @@ pub struct Launch {
     pub pool: Pool,
     /// Which calls to it go out together.
     pub batch: Option<Batch>,
+    /// Which of its answers are kept.
+    pub cache: Cache,
     /// Who checks arguments.
     pub validate: Validate,
     /// When it is written down that a call goes on.
@@ -177,6 +180,7 @@ impl Found<'_> {
         let breaker = server.breaker.unwrap_or(policy.breaker);
         let pool = server.pool.unwrap_or(policy.pool);
         let batch = server.batch.or(policy.batch);
+        let cache = server.cache.as_ref().unwrap_or(&policy.cache).clone();
         let idempotent = server.idempotent.clone();
         let (validate, audit) = (server.validate, server.audit);
         let changed_tools = server.changed_tools;
@@ -193,6 +197,7 @@ impl Found<'_> {
             breaker,
             pool,
             batch,
+            cache,
             validate,
             audit,
             changed_tools,

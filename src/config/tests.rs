@@ -3,6 +3,7 @@
 mod issuers;
 mod limits;
 mod nats;
+mod policies;
 mod refused;
 mod taken;
 

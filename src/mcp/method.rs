@@ -96,18 +96,20 @@ impl Method {
         self.name_field() == Some("uri")
     }
 
-    /// Whether a complete result says how long it may be cached (2026-07-28, Caching).
+    /// Those whose complete results say how long they may be cached (2026-07-28, Caching).
+    pub const CACHEABLE: [Self; 6] = [
+        Self::DISCOVER,
+        Self::TOOLS_LIST,
+        Self(Cow::Borrowed("prompts/list")),
+        Self(Cow::Borrowed("resources/list")),
+        Self(Cow::Borrowed("resources/templates/list")),
+        Self::RESOURCES_READ,
+    ];
+
+    /// Whether it is one of [`Self::CACHEABLE`].
     #[must_use]
     pub fn is_cacheable(&self) -> bool {
-        matches!(
-            self.as_str(),
-            "server/discover"
-                | "tools/list"
-                | "prompts/list"
-                | "resources/list"
-                | "resources/templates/list"
-                | "resources/read"
-        )
+        Self::CACHEABLE.contains(self)
     }
 }
 

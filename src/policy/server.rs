@@ -4,6 +4,7 @@ use super::{
     audit::{Audit, Auditor},
     auth::{Auth, Open},
     breaker::{Break, Breaker},
+    cache::{Cache, Cached},
     limit::{Limit, Limiter},
     metrics::Metrics,
     once::{Keys, Once},
@@ -45,6 +46,8 @@ pub struct Options {
     pub keys: Option<Keys>,
     /// What keeps calls from it while it fails.
     pub breaker: Option<Breaker>,
+    /// Where answers are kept, where some are. One for each server.
+    pub cache: Option<Cache>,
 }
 
 impl Options {
@@ -63,6 +66,7 @@ impl Options {
             tasks: None,
             keys: None,
             breaker: None,
+            cache: None,
         }
     }
 }
@@ -86,9 +90,12 @@ impl std::fmt::Debug for Options {
 /// 8. **audit**: what goes on from here is written down; refusals are, by those that refuse.
 /// 9. **tasks**: what was refused never began, and what ran out of time failed. Only where calls are
 ///    to be told of; elsewhere it is not there.
-/// 10. **once**: what the server comes to is written down, its running out of time too.
-/// 11. **breaker**: a call that ran out of time says something of the server.
-/// 12. **timeout**: the time is for the work, and what it drops is a call under way.
+/// 10. **cache**: below all that is about who calls, so that each call is checked, written down, and
+///     told as a task also where it is answered with what was kept; what is kept is not kept back by
+///     a breaker below.
+/// 11. **once**: what the server comes to is written down, its running out of time too.
+/// 12. **breaker**: a call that ran out of time says something of the server.
+/// 13. **timeout**: the time is for the work, and what it drops is a call under way.
 pub fn stack<S: CallService>(upstream: S, mut options: Options) -> SharedService {
     let timeout = Timeout::new(upstream);
     let work = match options.breaker.take() {
@@ -96,6 +103,7 @@ pub fn stack<S: CallService>(upstream: S, mut options: Options) -> SharedService
         None => SharedService::new(timeout),
     };
     let work = Once::new(options.keys.take(), work);
+    let work = Cached::new(options.cache.take(), work);
     match options.tasks.take() {
         Some(recorder) => over(TaskEvents::new(recorder, work), options),
         None => over(work, options),

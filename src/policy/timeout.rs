@@ -2,11 +2,13 @@
 
 use std::task::{Context, Poll};
 
+use tokio::time::Instant;
 use tower::Service;
 
 use crate::{
     call::{Call, CallFuture, CallService, Reply},
     error::{Error, Kind, Started},
+    name::ServerName,
 };
 
 /// Ends calls at their deadline.
@@ -36,21 +38,20 @@ impl<S: CallService> Service<Call> for Timeout<S> {
         let server = call.server.clone();
         let next = self.inner.call(call);
         Box::pin(async move {
-            tokio::time::timeout_at(deadline, next)
-                .await
-                .unwrap_or_else(|_| {
-                    let allowed = deadline.saturating_duration_since(began);
-                    Err(Error::new(
-                        Kind::Timeout,
-                        format!(
-                            "`{server}` did not answer within {} ms; `--timeout` allows more",
-                            allowed.as_millis()
-                        ),
-                    )
-                    .started(Started::Maybe))
-                })
+            let ended = tokio::time::timeout_at(deadline, next).await;
+            ended.unwrap_or_else(|_| Err(late(&server, began, deadline)))
         })
     }
+}
+
+/// What a call hears whose time ran out.
+pub(super) fn late(server: &ServerName, began: Instant, deadline: Instant) -> Error {
+    let allowed = deadline.saturating_duration_since(began);
+    let said = format!(
+        "`{server}` did not answer within {} ms; `--timeout` allows more",
+        allowed.as_millis()
+    );
+    Error::new(Kind::Timeout, said).started(Started::Maybe)
 }
 
 #[cfg(test)]
@@ -64,7 +65,6 @@ mod tests {
     use crate::{
         call::{self, service::answer},
         mcp::Request,
-        name::ServerName,
     };
 
     async fn ask(works: Duration) -> Result<Reply, Error> {

@@ -1,6 +1,7 @@
 //! Calls that survive: what becomes of them, and of their effects, when something fails on the way.
 
 mod breaker;
+mod cache;
 mod flood;
 mod keyed;
 mod once;

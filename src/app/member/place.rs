@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 use tokio::sync::{broadcast, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::{GRACE, LISTS, Options, approval::Shown, aside::stands_aside, resources, tell};
+use super::{GRACE, LISTS, Options, approval::Shown, aside::stands_aside, resources, stale, tell};
 use crate::{
     adapter::{Changed, Pool, Status},
     audit::Trail,
@@ -21,6 +21,7 @@ use crate::{
         self,
         audit::Auditor,
         breaker::{self, Breaker},
+        cache::Cache,
         limit::Limiter,
         once::Keys,
         tasks::Recorder,
@@ -64,6 +65,7 @@ pub(super) struct Place {
     calls: Calls,
     keys: Keys,
     breaker: Breaker,
+    cache: Option<Cache>,
     tasks: Tasks,
 }
 
@@ -83,6 +85,8 @@ impl Place {
         policy.schemas = options.validate.then(|| tell::schemas(shown.status()));
         let recorder = recorder(options, &mesh, tasks).await?;
         policy.tasks.clone_from(&recorder);
+        let cache = options.cache.clone().map(Cache::new);
+        policy.cache.clone_from(&cache);
         let trail = Trail::start(mesh.link().clone(), &instance, tasks);
         let key = Some(mesh.event_key()?);
         let auditor = Auditor::new(trail.clone(), key, policy.needs, options.audit);
@@ -126,6 +130,7 @@ impl Place {
             calls: options.calls.clone(),
             keys,
             breaker,
+            cache,
             mesh,
             tasks: tasks.clone(),
         })
@@ -147,8 +152,17 @@ impl Place {
         let mut breaker = self.breaker.told();
         let (mesh, server) = (self.mesh.clone(), self.server.clone());
         resources::tell(mesh, server, upstream.touches(), &self.tasks);
+        if let Some(cache) = &self.cache {
+            stale::follow(cache.clone(), upstream.touches(), &self.tasks);
+        }
+        let mut restarts = status.borrow().restarts;
         loop {
             let now = status.borrow_and_update().clone();
+            if let Some(cache) = &self.cache
+                && std::mem::replace(&mut restarts, now.restarts) != now.restarts
+            {
+                cache.forget_all();
+            }
             if !now.is_up() && served.is_some() {
                 // Leaving takes a while: nobody shall believe in it meanwhile.
                 self.beat(&now, None).await;
@@ -167,7 +181,9 @@ impl Place {
                 change = changes.recv() => self.tell(change).await,
                 _ = breaker.changed() => {}
                 () = tokio::time::sleep(aside.unwrap_or(heartbeat::EVERY)) => {}
-                _ = beat.tick() => {}
+                _ = beat.tick() => if let Some(cache) = &self.cache {
+                    cache.clear_expired();
+                }
             }
         }
         let grace = *grace.borrow();
@@ -260,6 +276,10 @@ impl Place {
             Err(_) => &LISTS,
         };
         for kind in kinds {
+            // First: who hears of it asks at once.
+            if let Some(cache) = &self.cache {
+                stale::forget(cache, kind);
+            }
             let to = subject::notification(&self.server, kind);
             if let Err(error) = self.mesh.link().publish(to, Bytes::new()).await {
                 tracing::debug!(server = %self.server, %error, "a change was not told");

@@ -35,7 +35,7 @@ fn every_unknown_key_is_told_at_once() {
       |
     6 |   time: { command: x, colour: red }
       |                       ^^^^^^
-      = known here: command, args, env, cwd, url, headers, timeout, idempotent, retry, breaker, pool, batch, validate, audit, changedTools, events, limits, enabled
+      = known here: command, args, env, cwd, url, headers, timeout, idempotent, retry, breaker, pool, batch, cache, validate, audit, changedTools, events, limits, enabled
 
     weft.yaml:8:19: unknown key `kee` in `nats.tls`
       |
